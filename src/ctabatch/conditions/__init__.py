@@ -1,0 +1,1 @@
+"""The conditions database: what held at a site during a time."""

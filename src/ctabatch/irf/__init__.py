@@ -1,0 +1,1 @@
+"""IRF production: identity, plan, event statistics, products and their validation."""

@@ -1,0 +1,1 @@
+"""The data lake: search, stage, fetch and ingest behind one interface."""

@@ -1,0 +1,1 @@
+"""The open simulator: approximate air showers and telescopes as a ctapipe event source."""
