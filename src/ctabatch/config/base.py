@@ -1,12 +1,29 @@
 """Building blocks of the configuration models: strict sections and quantities with units."""
 
+import re
+from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import astropy.units as u
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 #: Significant digits kept in canonical values: few enough for "20 deg" and "0.349066 rad" to agree.
 CANONICAL_DIGITS = 6
+
+#: Longest text of a quantity: unit parsers take long over long text.
+_QUANTITY_CHARACTERS = 64
+
+#: Characters that Snakemake or a shell gives a meaning, and control characters.
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f{}'\"`$;|&<>*?\\\u2028\u2029]")
 
 
 class Section(BaseModel):
@@ -22,21 +39,36 @@ class Section(BaseModel):
     )
 
 
+def shorten(value: Any, width: int = 60) -> str:
+    """Show a value in a message: its representation, on one line and not too long."""
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
 def _parse(value: Any, unit: u.Unit, lower, upper) -> u.Quantity:
     if isinstance(value, u.Quantity):
         quantity = value
-    elif isinstance(value, str):
+    elif not isinstance(value, str):
+        example = f"{value} {unit}" if type(value) in (int, float) else f"1 {unit}"
+        raise ValueError(
+            f"{shorten(value)} is no text with a number and a unit, such as '{example}'"
+        )
+    elif len(value) > _QUANTITY_CHARACTERS:
+        raise ValueError(f"{shorten(value)} is longer than {_QUANTITY_CHARACTERS} characters")
+    else:
         try:
             quantity = u.Quantity(value)
-        except (TypeError, ValueError):
-            raise ValueError(f"{value!r} is not a number with a unit such as '1 {unit}'") from None
-    else:
-        raise ValueError(f"{value!r} needs a unit, such as '{value} {unit}'")
+        except (TypeError, ValueError, ArithmeticError):
+            raise ValueError(
+                f"{shorten(value)} is not a number with a unit such as '1 {unit}'"
+            ) from None
+        if quantity.unit is u.dimensionless_unscaled:
+            raise ValueError(f"{shorten(value)} has no unit; write a number such as '1 {unit}'")
     if quantity.shape != () or not quantity.unit.is_equivalent(unit):
-        raise ValueError(f"{value!r} needs a unit of {unit.physical_type}, such as '1 {unit}'")
+        raise ValueError(f"{shorten(str(value))} has a wrong unit; write one such as '1 {unit}'")
     quantity = quantity.to(unit)
     if not (lower <= quantity.value <= upper):
-        raise ValueError(f"{value!r} is outside {lower:g} to {upper:g} {unit}")
+        raise ValueError(f"{shorten(str(value))} is outside {lower:g} to {upper:g} {unit}")
     return quantity
 
 
@@ -63,9 +95,41 @@ def quantity_type(unit: str, lower: float = float("-inf"), upper: float = float(
         u.Quantity,
         BeforeValidator(lambda value: _parse(value, target, lower, upper)),
         PlainSerializer(lambda q: f"{q.value:.12g} {q.unit}", return_type=str),
-        WithJsonSchema({"type": "string", "format": "quantity", "x-allowed": allowed}),
+        WithJsonSchema(
+            {"type": "string", "format": "quantity", "x-unit": unit, "x-allowed": allowed}
+        ),
     ]
 
+
+def _plain_text(value: Any) -> Any:
+    text = str(value)
+    if not text.strip() or not text.isprintable():
+        raise ValueError(f"{shorten(text)} is empty or has control characters")
+    return value
+
+
+def _safe_path(path: Path) -> Path:
+    text = str(path)
+    if text == "." or text.startswith("-") or _UNSAFE.search(text):
+        raise ValueError(
+            f"{shorten(text)} is no usable path; it must not be empty, start with '-', or hold "
+            "control characters or any of {}'\"`$;|&<>*?\\"
+        )
+    return path
+
+
+#: One line of text for people.
+Text = Annotated[
+    str,
+    Field(max_length=200, json_schema_extra={"x-allowed": "one line of at most 200 characters"}),
+    AfterValidator(_plain_text),
+]
+#: A file or folder; relative paths start at the working directory.
+SafePath = Annotated[
+    Path,
+    Field(json_schema_extra={"x-allowed": "a path without shell or control characters"}),
+    AfterValidator(_safe_path),
+]
 
 Zenith = quantity_type("deg", 0, 70)
 Azimuth = quantity_type("deg", 0, 360)
@@ -99,6 +163,10 @@ def canonical(value: Any) -> Any:
         si = value.si
         unit = si.unit if si.unit != u.one else u.dimensionless_unscaled
         return {"unit": unit.to_string("generic"), "value": _round(float(si.to_value(unit)))}
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return value.as_posix()
     if isinstance(value, dict):
         return {str(key): canonical(value[key]) for key in sorted(value, key=str)}
     if isinstance(value, (list, tuple)):

@@ -164,7 +164,7 @@ class DataLake(ABC):
 
     @abstractmethod
     def stage(self, dids: Iterable[str], *, rse: str, lifetime: float) -> StageRequest:
-        """Ask for disk copies on `rse` that live `lifetime` seconds; the same ask is the same request."""
+        """Ask for disk copies on `rse` for `lifetime` seconds; the same ask is the same request."""
 
     @abstractmethod
     def wait(
@@ -174,7 +174,7 @@ class DataLake(ABC):
         timeout: float | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Wait until all files of a request are on disk; failed transfers are tried again, then named."""
+        """Wait until all files are on disk; failed transfers are tried again, then named."""
 
     @abstractmethod
     def release(self, request: StageRequest) -> None:

@@ -1,0 +1,100 @@
+"""Configuration of the data lake: the embedded one, or Rucio."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ctabatch.config.base import Section
+
+Scope = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-_]{0,24}$")]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")]
+
+
+class RseSettings(Section):
+    """A storage element of the embedded lake."""
+
+    tier: Literal["DISK", "TAPE"] = "DISK"
+    """`DISK` can be read at once; files on `TAPE` must be staged to a disk first."""
+
+    quota: int | None = Field(default=None, gt=0, strict=True)
+    """Most bytes that it may hold; no limit by default."""
+
+    latency: float = Field(default=0, ge=0, le=3600, strict=True)
+    """Seconds that recalling a file from this tape takes, to demonstrate staging."""
+
+    throughput: float | None = Field(default=None, gt=0, strict=True)
+    """Bytes per second at which this tape is read, to demonstrate staging; as fast as it goes by
+    default."""
+
+
+class LocalLakeSettings(Section):
+    """The embedded lake: an SQLite catalogue and folders, no service needed."""
+
+    folder: Path = Path("lake")
+    """Where catalogue and files are; relative to the working directory. A file system with working
+    locks (not every network file system has them)."""
+
+    rses: dict[Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9\-_]{0,254}$")], RseSettings] = Field(
+        default={"DISK": RseSettings(), "TAPE": RseSettings(tier="TAPE")}, min_length=1
+    )
+    """Storage elements by name, each a folder."""
+
+
+class RucioSettings(Section):
+    """A Rucio server."""
+
+    host: Url
+    """URL of the server."""
+
+    auth_host: Url | None = None
+    """URL of the authentication server; that of `host` by default."""
+
+    account: str = Field(min_length=1, max_length=25)
+    """Rucio account to work as."""
+
+    auth_type: Literal["userpass", "oidc"] = "userpass"
+    """How to log in. User name and password, or the token, come from the environment or a file that
+    only its owner may read, never from here."""
+
+    ca_cert: Path | None = None
+    """Certificate authority of the server, as PEM file; those of the system by default."""
+
+
+class LakeSettings(Section):
+    """The data lake that inputs are searched in and products are ingested into."""
+
+    backend: Literal["local", "rucio"] = "local"
+    """`local` is the embedded lake, `rucio` a Rucio server."""
+
+    scope: Scope = "test"
+    """Scope of the products' DIDs, and second part of their logical file names
+    `/<vo>/<scope>/...`; the scope `user.<name>` of a person gives `/<vo>/user/<n>/<name>/...`."""
+
+    vo: Scope = "ctao.dpps.test"
+    """Virtual organisation: first part of the logical file names."""
+
+    default_rse: str = "DISK"
+    """Storage element that products are ingested to."""
+
+    staging_rse: str = "DISK"
+    """Storage element on disk that files are staged to from tape."""
+
+    local: LocalLakeSettings = LocalLakeSettings()
+    """Settings of the back end `local`."""
+
+    rucio: RucioSettings | None = None
+    """Settings of the back end `rucio`."""
+
+    @model_validator(mode="after")
+    def _check_backend(self):
+        if self.backend == "rucio" and self.rucio is None:
+            raise ValueError("backend 'rucio' needs the section lake.rucio with host and account")
+        if self.backend == "local":
+            names = ", ".join(self.local.rses)
+            for field in ("default_rse", "staging_rse"):
+                if getattr(self, field) not in self.local.rses:
+                    raise ValueError(f"{field} {getattr(self, field)!r} is not one of {names}")
+            if self.local.rses[self.staging_rse].tier != "DISK":
+                raise ValueError(f"staging_rse {self.staging_rse!r} is not of tier DISK")
+        return self

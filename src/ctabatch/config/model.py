@@ -1,0 +1,38 @@
+"""The whole configuration file as one model."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from ctabatch.config.base import Section
+from ctabatch.config.conditions import ConditionsSettings
+from ctabatch.config.contact import Contact
+from ctabatch.config.irf import IRFRequest
+from ctabatch.config.lake import LakeSettings
+from ctabatch.config.limits import Limits
+from ctabatch.config.pipeline import PipelineSettings
+from ctabatch.config.simulation import SimulationSettings
+from ctabatch.config.validation import ValidationSettings
+
+
+class Configuration(Section):
+    """Configuration of the workflow: the requests, and the settings that they share."""
+
+    irf: IRFRequest | None = None
+    """Request of an IRF; needed by the target ``irf``."""
+    simulation: SimulationSettings = Field(default_factory=SimulationSettings)
+    """Production settings."""
+    pipeline: PipelineSettings = Field(default_factory=PipelineSettings)
+    """ctapipe configurations."""
+    validation: ValidationSettings = Field(default_factory=ValidationSettings)
+    """Checks of products."""
+    conditions: ConditionsSettings = Field(default_factory=ConditionsSettings)
+    """Conditions database."""
+    lake: LakeSettings = Field(default_factory=LakeSettings)
+    """Data lake."""
+    limits: Limits = Field(default_factory=Limits)
+    """Limits of a request."""
+    contact: Contact = Field(default_factory=Contact)
+    """Contact for the products."""
+    results: Path = Path("results")
+    """Folder of the results."""

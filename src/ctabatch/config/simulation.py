@@ -1,0 +1,84 @@
+"""How showers are thrown and grouped into runs (section ``simulation``)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ctabatch.config.base import Energy, Length, Offset, Section
+
+PARTICLES = ("gamma", "proton", "electron")
+
+
+class Throwing(Section):
+    """The phase space in which one kind of primary particle is thrown."""
+
+    energy_min: Energy
+    """Lowest energy."""
+    energy_max: Energy
+    """Highest energy."""
+    spectral_index: Annotated[float, Field(strict=True, ge=-4, le=-1)] = -2.0
+    """Signed index of the power law of thrown energies."""
+    view_cone: Offset
+    """Half opening angle of the cone of directions around the pointing."""
+    scatter_radius: Length
+    """Radius of the disc, perpendicular to the shower, over which cores are spread."""
+    showers_per_run: Annotated[int, Field(strict=True, ge=100, le=10_000_000)]
+    """Showers in one run; large enough for the start of a job to be a small part of it."""
+
+    @model_validator(mode="after")
+    def _range(self):
+        if self.energy_max <= self.energy_min:
+            raise ValueError(
+                f"energy_max ({self.energy_max}) must be above energy_min ({self.energy_min})"
+            )
+        return self
+
+
+class Particles(Section):
+    """Thrown primaries."""
+
+    gamma: Throwing = Throwing(
+        energy_min="0.02 TeV",
+        energy_max="100 TeV",
+        view_cone="5 deg",
+        scatter_radius="1500 m",
+        showers_per_run=40_000,
+    )
+    """Gamma rays, diffuse."""
+    proton: Throwing = Throwing(
+        energy_min="0.05 TeV",
+        energy_max="200 TeV",
+        view_cone="7 deg",
+        scatter_radius="1500 m",
+        showers_per_run=100_000,
+    )
+    """Protons, the main background."""
+    electron: Throwing = Throwing(
+        energy_min="0.02 TeV",
+        energy_max="50 TeV",
+        view_cone="7 deg",
+        scatter_radius="1500 m",
+        showers_per_run=40_000,
+    )
+    """Electrons and positrons."""
+
+
+class Samples(Section):
+    """Sizes of the three disjoint samples: models, cuts and IRF never see the same event."""
+
+    train: Annotated[float, Field(strict=True, gt=0, le=5)] = 0.5
+    """Events that train the models, in units of the IRF sample; gammas and protons."""
+    cuts: Annotated[float, Field(strict=True, gt=0, le=5)] = 0.25
+    """Events that optimise the cuts, in units of the IRF sample."""
+
+
+class SimulationSettings(Section):
+    """Production settings that hold for every request."""
+
+    particles: Particles = Field(default_factory=Particles)
+    """Phase space of each primary."""
+    samples: Samples = Field(default_factory=Samples)
+    """Sizes of the samples."""
+
+
+SampleName = Literal["train", "cuts", "irf"]

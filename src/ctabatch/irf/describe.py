@@ -1,0 +1,35 @@
+"""Plans in a few lines for people."""
+
+
+def describe_plan(plan: dict) -> str:
+    """Say in a few lines what a plan will do."""
+    lines = [f"request    {plan['name']}  (digest {plan['digest'][:12]})"]
+    lines += [f"product    {name}" for name in plan["products"].values()]
+    conditions = plan["conditions"]
+    lines.append(
+        f"conditions {conditions['site']}, {conditions['start']} to {conditions['end']}: "
+        f"atmosphere {conditions['atmosphere']}, NSB x {conditions['nsb']:g}, "
+        f"{len(conditions['telescopes'])} telescopes (version {conditions['version']})"
+    )
+    for entry in plan["not_used"]:
+        lines.append(f"not used   {entry['did']} ({entry['status']})")
+    if plan["action"] == "fetch":
+        lines += [f"exists     {did}" for did in plan["existing"].values()]
+        lines.append("to do      fetch; nothing is simulated")
+        return "\n".join(lines)
+    for particle, need in plan["statistics"]["needs"].items():
+        lines.append(f"{particle:10s} {need['showers']:,} showers for the IRF: {need['reason']}")
+    cost = plan["cost"]
+    lines.append(
+        f"to do      {cost['showers']:,} showers in {cost['jobs']} jobs, about "
+        f"{cost['cpu_hours']:.2g} CPU hours and {cost['storage_bytes'] / 1e9:.2g} GB"
+    )
+    for resource in plan["resources"]:
+        lines.append(
+            f"resource   {resource['name']}: {resource['cpus']} CPUs, "
+            f"{resource['memory_bytes'] / 1e9:.0f} GB memory, "
+            f"{resource['disk_free_bytes'] / 1e9:.0f} GB free disk"
+        )
+    if plan["disclaimer"]:
+        lines.append(f"note       {plan['disclaimer']}")
+    return "\n".join(lines)

@@ -1,0 +1,217 @@
+"""The plan of an IRF request: what will be done and what it costs, before anything is done.
+
+``plan.json`` alone decides the shape of the workflow, so that workers need neither the lake nor the
+conditions database.
+"""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+
+from ctabatch import __version__
+from ctabatch.compute.local import local_resources
+from ctabatch.config.model import Configuration
+from ctabatch.errors import InputError, LimitError
+from ctabatch.files import read_json, write_json, write_text
+from ctabatch.irf.cards import make_card, sample_name
+from ctabatch.irf.cost import estimate
+from ctabatch.irf.lookup import find_existing
+from ctabatch.irf.naming import product_name
+from ctabatch.irf.production import (
+    expected_uncertainty,
+    runs_of,
+    showers_needed,
+)
+from ctabatch.irf.resolve import ResolvedRequest, resolve
+from ctabatch.lake.open import open_lake
+from ctabatch.simulation import DISCLAIMER
+
+#: Format of ``plan.json``.
+PLAN_FORMAT = 1
+
+
+def make_plan(config: Configuration, where: str = "configuration") -> dict:
+    """Plan a request: resolve it, look for existing products, count events, estimate the cost.
+
+    Parameters
+    ----------
+    config : ctabatch.config.model.Configuration
+        The configuration.
+    where : str
+        Name of its file, for messages.
+
+    Returns
+    -------
+    dict
+        Content of ``plan.json``.
+
+    Raises
+    ------
+    ctabatch.errors.InputError
+        The request can't be resolved.
+    ctabatch.errors.LimitError
+        The production passes a limit of the configuration.
+    """
+    resolved = resolve(config, where)
+    request = resolved.request
+    products = {
+        name: product_name(request, resolved.types, name)
+        for name in ("nominal", *(item.name for item in request.systematics))
+    }
+    existing = find_existing(open_lake(config.lake), resolved.digest, list(products))
+    plan = {
+        "format": PLAN_FORMAT,
+        "name": request.name,
+        "digest": resolved.digest,
+        "action": "fetch" if existing.valid else "simulate",
+        "existing": existing.valid,
+        "not_used": list(existing.unusable),
+        "products": products,
+        "simulator": request.model.simulator,
+        "disclaimer": DISCLAIMER if request.model.simulator == "openiact" else None,
+        "software": {"ctabatch": __version__} | resolved.canonical["versions"],
+        "conditions": _conditions(resolved),
+        "request": json.loads(request.model_dump_json()),
+        "canonical": resolved.canonical,
+    }
+    if not existing.valid:
+        plan |= _production(resolved)
+        _check_limits(config, plan, where)
+    return plan
+
+
+def write_plan(plan: dict, path: Path) -> None:
+    """Write ``plan.json``, and beside it ``binning.yaml`` and the identity in ``request.json``.
+
+    Raises
+    ------
+    ctabatch.errors.InputError
+        The folder holds results of a request with the same name and other content.
+    """
+    path = Path(path)
+    identity = path.with_name("request.json")
+    if identity.is_file() and read_json(identity)["digest"] != plan["digest"]:
+        raise InputError(
+            f"{path.parent} holds results of another request of the name {plan['name']!r} "
+            f"(digest {read_json(identity)['digest'][:12]}, this one {plan['digest'][:12]})",
+            "irf.name",
+            "a name that is not in use, or remove that folder",
+        )
+    write_json(identity, {"name": plan["name"], "digest": plan["digest"]})
+    write_text(path.with_name("binning.yaml"), binning_yaml(plan["request"]))
+    write_json(path, plan)
+
+
+def check_folder(folder: Path) -> None:
+    """Make the folder of the results, or say why it can't be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"can't write to {folder}: {error.strerror}", "results", "a folder that can be written"
+        ) from None
+
+
+def _conditions(resolved: ResolvedRequest) -> dict:
+    conditions = resolved.conditions
+    return {
+        "site": conditions.site,
+        "start": str(conditions.start),
+        "end": str(conditions.end),
+        "version": conditions.version,
+        "atmosphere": conditions.atmosphere,
+        "nsb": conditions.nsb[resolved.request.nsb],
+        "optical_throughput": dict(conditions.optical_throughput),
+        "telescopes": [telescope.id for telescope in resolved.layout.telescopes],
+        "telescopes_unavailable": list(conditions.telescopes_unavailable),
+    }
+
+
+def _production(resolved: ResolvedRequest) -> dict:
+    """Numbers of events, runs, run cards and cost."""
+    config = resolved.config
+    needs = showers_needed(resolved)
+    production = runs_of(resolved, needs)
+    gammas = production["nominal"]["gamma"]["irf"]
+    cards = {}
+    if resolved.request.model.simulator == "openiact":
+        for variant in resolved.variants:
+            name = variant.name if variant else "nominal"
+            for particle, samples in production[name].items():
+                for sample, numbers in samples.items():
+                    card = make_card(
+                        resolved, variant, particle, sample, numbers["showers_per_run"]
+                    )
+                    cards[sample_name(name, particle, sample)] = json.loads(card.model_dump_json())
+    return {
+        "statistics": {
+            "efficiency_from": resolved.efficiency.source,
+            "needs": {particle: asdict(need) for particle, need in needs.items()},
+            "wanted_uncertainty": resolved.request.precision.effective_area,
+            "expected_uncertainty": expected_uncertainty(
+                resolved, gammas["runs"] * gammas["showers_per_run"]
+            ),
+            "method": "binomial, see ctabatch.irf.statistics",
+        },
+        "production": production,
+        "merge_files": config.pipeline.merge_files,
+        "cost": estimate(production, config.pipeline.merge_files),
+        "resources": [local_resources(config.results)],
+        "cards": cards,
+    }
+
+
+def _check_limits(config: Configuration, plan: dict, where: str) -> None:
+    """Refuse a production that passes a limit; says which precision would fit."""
+    cost, limits = plan["cost"], config.limits
+    storage = limits.storage.to_value("byte")
+    for key, value, limit, unit in (
+        ("cpu_hours", cost["cpu_hours"], limits.cpu_hours, "CPU hours"),
+        ("storage", cost["storage_bytes"] / 1e9, storage / 1e9, "GB"),
+        ("jobs", cost["jobs"], limits.jobs, "jobs"),
+        ("showers", cost["showers"], limits.showers, "showers"),
+    ):
+        if value > limit:
+            # the number of events goes with the inverse square of the precision
+            factor = (value / limit) ** 0.5 * 1.02
+            wanted = config.irf.precision
+            raise LimitError(
+                f"{where}: irf.precision: the request needs {value:,.4g} {unit}; the limit "
+                f"limits.{key} is {limit:,.4g}",
+                f"would fit: effective_area {wanted.effective_area * factor:.3f} and background "
+                f"{wanted.background * factor:.2f}, or raise the limit",
+            )
+
+
+def binning_yaml(request: dict) -> str:
+    """Bins and observation time as ctapipe configuration, given after ``pipeline.irf``."""
+    bins = request["binning"]
+    energy = {
+        f"{kind}_energy_{key}": value
+        for kind in ("reco", "true")
+        for key, value in (
+            ("min", bins["energy_min"]),
+            ("max", bins["energy_max"]),
+            ("n_bins_per_decade", bins["bins_per_decade"]),
+        )
+    }
+    sections = {
+        "EventSelectionOptimizer": {"obs_time": request["observation_time"]},
+        "IrfTool": {"obs_time": request["observation_time"]},
+        "DefaultRecoEnergyBins": {k: v for k, v in energy.items() if k.startswith("reco")},
+        "DefaultTrueEnergyBins": {k: v for k, v in energy.items() if k.startswith("true")},
+        "DefaultFoVOffsetBins": {
+            "fov_offset_min": "0 deg",
+            "fov_offset_max": bins["offset_max"],
+            "fov_offset_n_bins": bins["offset_bins"],
+        },
+    }
+    return "# Written by the plan, from irf.binning and irf.observation_time.\n" + yaml.safe_dump(
+        sections, sort_keys=False
+    )

@@ -1,0 +1,211 @@
+"""From the wanted precision to numbers of showers and runs."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ctabatch.config.simulation import PARTICLES, Throwing
+from ctabatch.errors import BatchError
+from ctabatch.irf.reference import EfficiencyTable
+from ctabatch.irf.resolve import ResolvedRequest
+from ctabatch.irf.statistics import (
+    energy_fraction,
+    offset_fraction,
+    relative_uncertainty,
+    showers_for_effective_area,
+)
+
+#: Cut optimisers of ctapipe that look at gammas alone.
+_GAMMA_ONLY = ("PercentileCuts",)
+
+
+@dataclass(frozen=True)
+class Need:
+    """Showers that one particle needs in the IRF sample, and the bin that decides."""
+
+    showers: int
+    reason: str
+    efficiency: float  #: selected over thrown showers in the deciding bin
+
+
+def energy_edges(request) -> np.ndarray:
+    """Edges of the IRF's energy bins in TeV, as `pyirf.binning.create_bins_per_decade` makes them."""
+    bins = request.binning
+    step = 1 / bins.bins_per_decade
+    low, high = (math.log10(edge.to_value("TeV")) for edge in (bins.energy_min, bins.energy_max))
+    return 10 ** np.arange(low, high + step / 10000, step)
+
+
+def showers_needed(resolved: ResolvedRequest) -> dict[str, Need]:
+    """Estimate the showers of the IRF sample of each particle.
+
+    Gammas: every energy bin of the precision range, in each offset ring up to ``offset_max``, is to
+    reach the wanted uncertainty of the effective area. Protons and electrons: the events selected in
+    each decade of the range are to give the wanted uncertainty of the background rate, ``1/sqrt(n)``;
+    electrons add to a background dominated by protons, so that a tenth of their number will do.
+
+    Returns
+    -------
+    dict
+        Particle -> `Need`.
+
+    Raises
+    ------
+    ctabatch.errors.BatchError
+        A bin of the range has no efficiency, so that no number of events would do.
+    """
+    request, table = resolved.request, resolved.efficiency
+    thrown = resolved.config.simulation.particles
+    needs = {"gamma": _gammas(request, table, thrown.gamma)}
+    protons = _background(request, table, "proton", thrown.proton, request.precision.background)
+    needs["proton"] = protons
+    needs["electron"] = _background(
+        request, table, "electron", thrown.electron, request.precision.background * math.sqrt(10)
+    )
+    return needs
+
+
+def _range_edges(request) -> np.ndarray:
+    edges = energy_edges(request)
+    low = request.precision.energy_min.to_value("TeV") * (1 - 1e-6)
+    high = request.precision.energy_max.to_value("TeV") * (1 + 1e-6)
+    inside = edges[(edges >= low) & (edges <= high)]
+    if len(inside) < 2:
+        raise BatchError(
+            "irf.precision: no whole energy bin lies between "
+            f"{request.precision.energy_min:g} and {request.precision.energy_max:g}",
+            f"bin edges in TeV: {', '.join(f'{edge:.3g}' for edge in edges)}",
+        )
+    return inside
+
+
+def _rings(request) -> np.ndarray:
+    """Edges in deg of the offset rings up to ``offset_max``; at least the innermost one."""
+    bins = request.binning
+    edges = np.linspace(0, bins.offset_max.to_value("deg"), bins.offset_bins + 1)
+    count = np.searchsorted(edges, request.precision.offset_max.to_value("deg") * (1 - 1e-6))
+    return edges[: max(count, 1) + 1]
+
+
+def _efficiencies(request, table: EfficiencyTable, particle: str, thrown: Throwing, edges, rings):
+    """Efficiency, and shares of energy and offset, shape (rings, energies)."""
+    area = math.pi * thrown.scatter_radius.to_value("m") ** 2
+    centres = np.sqrt(edges[1:] * edges[:-1])
+    efficiency = np.array(
+        [
+            table.effective_area(particle, centres, 0.5 * (inner + outer)) / area
+            for inner, outer in zip(rings[:-1], rings[1:], strict=True)
+        ]
+    )
+    energy_share = energy_fraction(
+        edges[:-1],
+        edges[1:],
+        thrown.energy_min.to_value("TeV"),
+        thrown.energy_max.to_value("TeV"),
+        thrown.spectral_index,
+    )
+    offset_share = offset_fraction(
+        np.radians(rings[:-1]), np.radians(rings[1:]), thrown.view_cone.to_value("rad")
+    )
+    return np.minimum(efficiency, 0.99), energy_share[None, :], offset_share[:, None]
+
+
+def _gammas(request, table, thrown) -> Need:
+    edges, rings = _range_edges(request), _rings(request)
+    efficiency, energy_share, offset_share = _efficiencies(
+        request, table, "gamma", thrown, edges, rings
+    )
+    showers = showers_for_effective_area(
+        efficiency, request.precision.effective_area, energy_share, offset_share
+    )
+    ring, bin_ = np.unravel_index(np.argmax(showers), showers.shape)
+    where = f"{edges[bin_]:.3g}-{edges[bin_ + 1]:.3g} TeV, {rings[ring]:g}-{rings[ring + 1]:g} deg"
+    if not np.isfinite(showers[ring, bin_]):
+        raise BatchError(
+            f"irf.precision: {table.source} has no effective area in the bin {where}",
+            "reduce the range of the precision, or name another reference",
+        )
+    return Need(
+        showers=math.ceil(showers[ring, bin_]),
+        reason=f"effective area to {request.precision.effective_area:.1%} in {where}",
+        efficiency=float(efficiency[ring, bin_]),
+    )
+
+
+def _background(request, table, particle, thrown, precision) -> Need:
+    if particle not in table.area:
+        raise BatchError(
+            f"irf.precision.reference: {table.source} has no effective area of {particle}s after "
+            "cuts, so that the background can't be estimated",
+            "use 'pilot', or an IRF made by this workflow",
+        )
+    edges, rings = _range_edges(request), _rings(request)
+    efficiency, energy_share, offset_share = _efficiencies(
+        request, table, particle, thrown, edges, rings
+    )
+    selected_share = (efficiency * energy_share * offset_share).sum(axis=0)
+    decade = np.floor(np.log10(edges[:-1] / edges[0]) + 1e-9).astype(int)
+    # an incomplete last decade counts with the one before it
+    if math.log10(edges[-1] / edges[0]) < decade.max() + 1 - 1e-6 and decade.max() > 0:
+        decade[decade == decade.max()] -= 1
+    shares = np.bincount(decade, selected_share)
+    worst = int(np.argmin(shares))
+    members = np.flatnonzero(decade == worst)
+    where = f"{edges[members[0]]:.3g}-{edges[members[-1] + 1]:.3g} TeV"
+    if shares[worst] <= 0:
+        raise BatchError(
+            f"irf.precision: {table.source} selects no {particle}s at {where}",
+            "reduce the range of the precision, or name another reference",
+        )
+    return Need(
+        showers=math.ceil(1 / (precision**2 * shares[worst])),
+        reason=f"background of {particle}s to {precision:.0%} at {where}",
+        efficiency=float(shares[worst]),
+    )
+
+
+def runs_of(resolved: ResolvedRequest, needs: dict[str, Need]) -> dict[str, dict]:
+    """Whole runs of every sample, rounded up.
+
+    Returns
+    -------
+    dict
+        Variant -> particle -> sample -> ``{"runs": n, "showers_per_run": m}``. Variations have the
+        IRF sample only: models and cuts are the nominal ones, as they would be for real data.
+        Electrons neither train models nor optimise cuts; protons optimise cuts where the optimiser
+        looks at the background.
+    """
+    optimiser = resolved.pipeline["irf"].get("EventSelectionOptimizer", {})
+    gamma_only = optimiser.get("optimization_algorithm") in _GAMMA_ONLY
+    nominal = {
+        "gamma": ("train", "cuts", "irf"),
+        "proton": ("train", "irf") if gamma_only else ("train", "cuts", "irf"),
+        "electron": ("irf",),
+    }
+    simulation = resolved.config.simulation
+    share = {"irf": 1.0, "train": simulation.samples.train, "cuts": simulation.samples.cuts}
+    production = {}
+    for variant in resolved.variants:
+        samples = {}
+        for particle in PARTICLES:
+            per_run = getattr(simulation.particles, particle).showers_per_run
+            names = nominal[particle] if variant is None else ("irf",)
+            samples[particle] = {
+                name: {
+                    "runs": max(1, math.ceil(needs[particle].showers * share[name] / per_run)),
+                    "showers_per_run": per_run,
+                }
+                for name in names
+            }
+        production[variant.name if variant else "nominal"] = samples
+    return production
+
+
+def expected_uncertainty(resolved: ResolvedRequest, showers: int) -> float:
+    """Largest relative uncertainty of the effective area expected in the range from `showers`."""
+    request, thrown = resolved.request, resolved.config.simulation.particles.gamma
+    efficiency, energy_share, offset_share = _efficiencies(
+        request, resolved.efficiency, "gamma", thrown, _range_edges(request), _rings(request)
+    )
+    return float(relative_uncertainty(efficiency, showers * energy_share * offset_share).max())

@@ -1,0 +1,124 @@
+"""Configuration, and helpers of the rules: paths and the shape of the plan, nothing else."""
+
+import json
+from functools import lru_cache
+
+from snakemake.exceptions import WorkflowError
+
+from ctabatch.config.load import parse_config
+from ctabatch.errors import InputError
+from ctabatch.irf.tree import children, levels
+
+try:
+    CONFIG = parse_config(config, ", ".join(map(str, workflow.configfiles)) or "configuration")
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = str(CONFIG.results)
+REQUEST = json.dumps(config)
+PROCESS, TRAIN, SELECT = (
+    str(getattr(CONFIG.pipeline, name)) for name in ("process", "train", "irf")
+)
+
+IRF = f"{RESULTS}/irf/{CONFIG.irf.name if CONFIG.irf else 'no-request'}"
+
+
+@lru_cache(maxsize=1)
+def read_plan(path, modified):
+    """Content of a plan; read once, not once a job."""
+    return json.loads(Path(path).read_text())
+
+
+def irf_the_plan():
+    """The plan of the IRF request; until it is made, Snakemake comes back later."""
+    path = checkpoints.irf_make_plan.get().output.plan
+    return read_plan(path, Path(path).stat().st_mtime_ns)
+
+
+def irf_sample(sample):
+    """Numbers of a sample, such as ``nominal_gamma_train``."""
+    variant, particle, kind = sample.rsplit("_", 2)
+    return irf_the_plan()["production"][variant][particle][kind]
+
+
+def irf_final(wildcards):
+    """What the target ``irf`` stands for: the production, or the product in the lake."""
+    return f"{IRF}/{'summary' if irf_the_plan()['action'] == 'simulate' else 'fetched'}.json"
+
+
+def irf_events(wildcards):
+    """What ``ctapipe-process`` reads: the run card of the open simulator, or sim_telarray's file."""
+    if CONFIG.irf.model.simulator == "openiact":
+        return f"{IRF}/cards/{wildcards.sample}.openiact.json"
+    return f"{IRF}/simtel/{wildcards.sample}/{wildcards.run}.simtel.zst"
+
+
+def irf_source(wildcards):
+    """Options of the event source: the run of a card; sim_telarray's files hold one run each."""
+    if CONFIG.irf.model.simulator == "openiact":
+        return f"--OpenIACTEventSource.run={wildcards.run}"
+    return "--SimTelEventSource.skip_calibration_events=True"
+
+
+def irf_runs(wildcards):
+    """Runs that the first level of a merge tree reads; runs count from 1."""
+    plan, runs = irf_the_plan(), irf_sample(wildcards.sample)["runs"]
+    return [
+        f"{IRF}/runs/{wildcards.sample}/{run + 1}.dl2.h5"
+        for run in children(int(wildcards.node), runs, plan["merge_files"])
+    ]
+
+
+def irf_nodes(wildcards):
+    """Nodes that a node of a higher level of a merge tree reads."""
+    plan, level = irf_the_plan(), int(wildcards.level)
+    below = levels(irf_sample(wildcards.sample)["runs"], plan["merge_files"])[level - 2]
+    return [
+        f"{IRF}/dl2/{wildcards.sample}/{wildcards.stage}-{level - 1}-{node}.dl2.h5"
+        for node in children(int(wildcards.node), below, plan["merge_files"])
+    ]
+
+
+def irf_top(stage, sample):
+    """Make an input function: the single file of a stage of a sample, top of its merge tree."""
+
+    def top(wildcards):
+        name = sample.format(variant=getattr(wildcards, "variant", "nominal"))
+        width = irf_the_plan()["merge_files"]
+        level = len(levels(irf_sample(name)["runs"], width))
+        return f"{IRF}/dl2/{name}/{stage}-{level}-0.dl2.h5"
+
+    return top
+
+
+def irf_optional_top(stage, sample):
+    """Like `irf_top`, and nothing where the plan has no such sample."""
+
+    def top(wildcards):
+        variant, particle, kind = sample.rsplit("_", 2)
+        if kind not in irf_the_plan()["production"][variant][particle]:
+            return []
+        return irf_top(stage, sample)(wildcards)
+
+    return top
+
+
+def irf_products(wildcards):
+    """All products of the request, nominal first."""
+    return [f"{IRF}/{name}.fits.gz" for name in irf_the_plan()["products"].values()]
+
+
+def irf_variant_of(wildcards):
+    """The variant that a product belongs to."""
+    products = irf_the_plan()["products"]
+    return next(variant for variant, name in products.items() if name == wildcards.product)
+
+
+def irf_computed(wildcards):
+    """The IRF of ctapipe that a product is made of."""
+    return f"{IRF}/irf/{irf_variant_of(wildcards)}.fits.gz"
+
+
+def irf_benchmarks(wildcards):
+    """Benchmarks of ctapipe of all variants."""
+    return [f"{IRF}/irf/{variant}.benchmarks.fits.gz" for variant in irf_the_plan()["products"]]

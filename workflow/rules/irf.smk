@@ -1,0 +1,406 @@
+"""IRF production: plan, simulate and process, train, cut, compute, validate, ingest."""
+
+
+wildcard_constraints:
+    sample=r"[A-Za-z0-9-]+_(gamma|proton|electron)_(train|cuts|irf)",
+    run=r"\d+",
+    level=r"\d+",
+    node=r"\d+",
+    stage="geometry|energy|final",
+    variant=r"[A-Za-z0-9_-]+",
+    product=r"[A-Za-z0-9._-]+",
+
+
+checkpoint irf_make_plan:
+    output:
+        plan=f"{IRF}/plan.json",
+        binning=f"{IRF}/binning.yaml",
+    params:
+        config=REQUEST,
+    log:
+        f"{IRF}/logs/plan.log",
+    shell:
+        "echo {params.config:q} | cta-batch irf plan --config - --output {output.plan} 2>&1"
+        " | tee {log}"
+
+
+rule irf_card:
+    input:
+        ancient(f"{IRF}/plan.json"),
+    output:
+        f"{IRF}/cards/{{sample}}.openiact.json",
+    log:
+        f"{IRF}/logs/card/{{sample}}.log",
+    shell:
+        "cta-batch irf card --plan {input} --sample {wildcards.sample} --output {output} 2> {log}"
+
+
+rule irf_warm:
+    output:
+        f"{RESULTS}/irf/compiled.json",
+    log:
+        f"{RESULTS}/irf/compiled.log",
+    shell:
+        "cta-batch irf warm --output {output} 2> {log}"
+
+
+rule irf_corsika_card:
+    input:
+        ancient(f"{IRF}/plan.json"),
+    output:
+        f"{IRF}/corsika/{{sample}}/{{run}}.card",
+    log:
+        f"{IRF}/logs/corsika-card/{{sample}}-{{run}}.log",
+    group:
+        "irf_run"
+    shell:
+        "cta-batch irf corsika-card --plan {input} --sample {wildcards.sample}"
+        " --run {wildcards.run} --output {output} 2> {log}"
+
+
+rule irf_corsika:
+    input:
+        f"{IRF}/corsika/{{sample}}/{{run}}.card",
+    output:
+        temp(f"{IRF}/corsika/{{sample}}/{{run}}.corsika.zst"),
+    log:
+        f"{IRF}/logs/corsika/{{sample}}-{{run}}.log",
+    benchmark:
+        f"{IRF}/benchmarks/corsika/{{sample}}-{{run}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=1440,
+    group:
+        "irf_run"
+    container:
+        IRF_CONTAINER
+    shell:
+        "run-corsika {input} {output} > {log} 2>&1"
+
+
+rule irf_simtel:
+    input:
+        f"{IRF}/corsika/{{sample}}/{{run}}.corsika.zst",
+    output:
+        temp(f"{IRF}/simtel/{{sample}}/{{run}}.simtel.zst"),
+    params:
+        options=irf_simtel_options,
+    log:
+        f"{IRF}/logs/simtel/{{sample}}-{{run}}.log",
+    benchmark:
+        f"{IRF}/benchmarks/simtel/{{sample}}-{{run}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+    group:
+        "irf_run"
+    container:
+        IRF_CONTAINER
+    shell:
+        "run-simtel {params.options} {input} {output} > {log} 2>&1"
+
+
+rule irf_process:
+    input:
+        events=irf_events,
+        config=PROCESS,
+        compiled=ancient(f"{RESULTS}/irf/compiled.json"),
+    output:
+        temp(f"{IRF}/runs/{{sample}}/{{run}}.dl2.h5"),
+    params:
+        source=irf_source,
+    log:
+        tool=f"{IRF}/logs/process/{{sample}}-{{run}}.log",
+        provenance=f"{IRF}/logs/process/{{sample}}-{{run}}.provenance.json",
+    benchmark:
+        f"{IRF}/benchmarks/process/{{sample}}-{{run}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=240,
+    group:
+        "irf_run"
+    shell:
+        "ctapipe-process --input {input.events} --output {output} --config {input.config}"
+        " {params.source} --overwrite --provenance-log {log.provenance} > {log.tool} 2>&1"
+
+
+rule irf_merge_runs:
+    input:
+        irf_runs,
+    output:
+        temp(f"{IRF}/dl2/{{sample}}/geometry-1-{{node}}.dl2.h5"),
+    log:
+        tool=f"{IRF}/logs/merge/{{sample}}-1-{{node}}.log",
+        provenance=f"{IRF}/logs/merge/{{sample}}-1-{{node}}.provenance.json",
+    benchmark:
+        f"{IRF}/benchmarks/merge/{{sample}}-1-{{node}}.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=120,
+    shell:
+        "ctapipe-merge {input} --output {output} --overwrite"
+        " --provenance-log {log.provenance} > {log.tool} 2>&1"
+
+
+rule irf_apply_energy:
+    input:
+        events=f"{IRF}/dl2/{{sample}}/geometry-1-{{node}}.dl2.h5",
+        energy=f"{IRF}/models/energy.pkl",
+    output:
+        temp(f"{IRF}/dl2/{{sample}}/energy-1-{{node}}.dl2.h5"),
+    log:
+        tool=f"{IRF}/logs/apply/{{sample}}-energy-{{node}}.log",
+        provenance=f"{IRF}/logs/apply/{{sample}}-energy-{{node}}.provenance.json",
+    benchmark:
+        f"{IRF}/benchmarks/apply/{{sample}}-energy-{{node}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    shell:
+        "ctapipe-apply-models --input {input.events} --output {output}"
+        " --reconstructor {input.energy} --n-jobs {threads} --overwrite"
+        " --provenance-log {log.provenance} > {log.tool} 2>&1"
+
+
+rule irf_apply_models:
+    input:
+        events=f"{IRF}/dl2/{{sample}}/geometry-1-{{node}}.dl2.h5",
+        energy=f"{IRF}/models/energy.pkl",
+        classifier=f"{IRF}/models/classifier.pkl",
+    output:
+        temp(f"{IRF}/dl2/{{sample}}/final-1-{{node}}.dl2.h5"),
+    log:
+        tool=f"{IRF}/logs/apply/{{sample}}-final-{{node}}.log",
+        provenance=f"{IRF}/logs/apply/{{sample}}-final-{{node}}.provenance.json",
+    benchmark:
+        f"{IRF}/benchmarks/apply/{{sample}}-final-{{node}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    shell:
+        "ctapipe-apply-models --input {input.events} --output {output}"
+        " --reconstructor {input.energy} --reconstructor {input.classifier}"
+        " --n-jobs {threads} --overwrite"
+        " --provenance-log {log.provenance} > {log.tool} 2>&1"
+
+
+rule irf_merge:
+    input:
+        irf_nodes,
+    output:
+        temp(f"{IRF}/dl2/{{sample}}/{{stage}}-{{level}}-{{node}}.dl2.h5"),
+    wildcard_constraints:
+        level=r"[2-9]\d*|1\d+",
+    log:
+        tool=f"{IRF}/logs/merge/{{sample}}-{{stage}}-{{level}}-{{node}}.log",
+        provenance=f"{IRF}/logs/merge/{{sample}}-{{stage}}-{{level}}-{{node}}.provenance.json",
+    benchmark:
+        f"{IRF}/benchmarks/merge/{{sample}}-{{stage}}-{{level}}-{{node}}.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=240,
+    shell:
+        "ctapipe-merge {input} --output {output} --overwrite"
+        " --provenance-log {log.provenance} > {log.tool} 2>&1"
+
+
+rule irf_train_energy:
+    input:
+        events=irf_top("geometry", "nominal_gamma_train"),
+        config=TRAIN,
+    output:
+        model=f"{IRF}/models/energy.pkl",
+        check=f"{IRF}/models/energy.cv.h5",
+    log:
+        tool=f"{IRF}/logs/train/energy.log",
+        provenance=f"{IRF}/logs/train/energy.provenance.json",
+    benchmark:
+        f"{IRF}/benchmarks/train_energy.tsv"
+    threads: 8
+    resources:
+        mem_mb=4000,
+        runtime=480,
+    shell:
+        "ctapipe-train-energy-regressor --input {input.events} --output {output.model}"
+        " --cv-output {output.check} --config {input.config} --n-jobs {threads} --overwrite"
+        " --provenance-log {log.provenance} > {log.tool} 2>&1"
+
+
+rule irf_train_classifier:
+    input:
+        signal=irf_top("energy", "nominal_gamma_train"),
+        background=irf_top("energy", "nominal_proton_train"),
+        config=TRAIN,
+    output:
+        model=f"{IRF}/models/classifier.pkl",
+        check=f"{IRF}/models/classifier.cv.h5",
+    log:
+        tool=f"{IRF}/logs/train/classifier.log",
+        provenance=f"{IRF}/logs/train/classifier.provenance.json",
+    benchmark:
+        f"{IRF}/benchmarks/train_classifier.tsv"
+    threads: 8
+    resources:
+        mem_mb=4000,
+        runtime=480,
+    shell:
+        "ctapipe-train-particle-classifier --signal {input.signal} --background {input.background}"
+        " --output {output.model} --cv-output {output.check} --config {input.config}"
+        " --n-jobs {threads} --overwrite"
+        " --provenance-log {log.provenance} > {log.tool} 2>&1"
+
+
+rule irf_cuts:
+    input:
+        gamma=irf_top("final", "nominal_gamma_cuts"),
+        proton=irf_optional_top("final", "nominal_proton_cuts"),
+        select=SELECT,
+        binning=ancient(f"{IRF}/binning.yaml"),
+    output:
+        f"{IRF}/models/cuts.fits",
+    params:
+        background=lambda wildcards, input: input.get("proton") and f"-p {input.proton}" or "",
+    log:
+        tool=f"{IRF}/logs/cuts.log",
+        provenance=f"{IRF}/logs/cuts.provenance.json",
+    benchmark:
+        f"{IRF}/benchmarks/cuts.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    shell:
+        "ctapipe-optimize-event-selection -g {input.gamma} {params.background} --output {output}"
+        " -c {input.select} -c {input.binning} --overwrite"
+        " --provenance-log {log.provenance} > {log.tool} 2>&1"
+
+
+rule irf_compute:
+    input:
+        gamma=irf_top("final", "{variant}_gamma_irf"),
+        proton=irf_top("final", "{variant}_proton_irf"),
+        electron=irf_top("final", "{variant}_electron_irf"),
+        cuts=f"{IRF}/models/cuts.fits",
+        select=SELECT,
+        binning=ancient(f"{IRF}/binning.yaml"),
+    output:
+        irf=f"{IRF}/irf/{{variant}}.fits.gz",
+        benchmarks=f"{IRF}/irf/{{variant}}.benchmarks.fits.gz",
+    log:
+        tool=f"{IRF}/logs/irf/{{variant}}.log",
+        provenance=f"{IRF}/logs/irf/{{variant}}.provenance.json",
+    benchmark:
+        f"{IRF}/benchmarks/irf/{{variant}}.tsv"
+    resources:
+        mem_mb=3000,
+        runtime=240,
+    shell:
+        "ctapipe-compute-irf --gamma-file {input.gamma} --proton-file {input.proton}"
+        " --electron-file {input.electron} --cuts {input.cuts} -c {input.select}"
+        " -c {input.binning} --do-background --output {output.irf}"
+        " --benchmark-output {output.benchmarks} --overwrite"
+        " --provenance-log {log.provenance} > {log.tool} 2>&1"
+
+
+rule irf_product:
+    input:
+        plan=ancient(f"{IRF}/plan.json"),
+        irf=irf_computed,
+    output:
+        irf=f"{IRF}/{{product}}.fits.gz",
+        metadata=f"{IRF}/{{product}}.fits.gz.meta.json",
+    params:
+        config=REQUEST,
+        variant=irf_variant_of,
+    log:
+        f"{IRF}/logs/product/{{product}}.log",
+    shell:
+        "echo {params.config:q} | cta-batch irf product --config - --plan {input.plan}"
+        " --variant {params.variant} --irf {input.irf} --output {output.irf} 2> {log}"
+
+
+rule irf_validate:
+    input:
+        plan=ancient(f"{IRF}/plan.json"),
+        products=irf_products,
+        benchmarks=irf_benchmarks,
+    output:
+        result=report(
+            f"{IRF}/validation.json", caption="../report/validation.rst", category="Validation"
+        ),
+        plots=report(
+            directory(f"{IRF}/plots"),
+            patterns=["{name}.png"],
+            caption="../report/plots.rst",
+            category="Plots",
+        ),
+    params:
+        config=REQUEST,
+    log:
+        f"{IRF}/logs/validate.log",
+    benchmark:
+        f"{IRF}/benchmarks/validate.tsv"
+    shell:
+        "echo {params.config:q} | cta-batch irf validate --config - --plan {input.plan}"
+        " --output {output.result} --plots {output.plots} --report-only > {log} 2>&1"
+
+
+rule irf_report:
+    input:
+        plan=ancient(f"{IRF}/plan.json"),
+        validation=f"{IRF}/validation.json",
+        plots=f"{IRF}/plots",
+    output:
+        report(f"{IRF}/report.html", caption="../report/report.rst", category="Report"),
+    log:
+        f"{IRF}/logs/report.log",
+    shell:
+        "cta-batch irf report --plan {input.plan} --validation {input.validation}"
+        " --output {output} 2> {log}"
+
+
+rule irf_ingest:
+    input:
+        plan=ancient(f"{IRF}/plan.json"),
+        products=irf_products,
+        validation=f"{IRF}/validation.json",
+        report=f"{IRF}/report.html",
+    output:
+        f"{IRF}/ingest.json",
+    params:
+        config=REQUEST,
+    log:
+        f"{IRF}/logs/ingest.log",
+    shell:
+        "echo {params.config:q} | cta-batch irf ingest --config - --plan {input.plan}"
+        " --validation {input.validation} --output {output} 2>&1 | tee {log}"
+
+
+rule irf_summary:
+    input:
+        plan=ancient(f"{IRF}/plan.json"),
+        ingest=f"{IRF}/ingest.json",
+    output:
+        report(f"{IRF}/summary.json", caption="../report/summary.rst", category="Report"),
+    log:
+        f"{IRF}/logs/summary.log",
+    shell:
+        "cta-batch irf summarise --plan {input.plan} --output {output} 2> {log}"
+
+
+rule irf_fetch:
+    input:
+        f"{IRF}/plan.json",
+    output:
+        f"{IRF}/fetched.json",
+    params:
+        config=REQUEST,
+    log:
+        f"{IRF}/logs/fetch.log",
+    shell:
+        "echo {params.config:q} | cta-batch irf fetch --config - --plan {input}"
+        " --output {output} 2>&1 | tee {log}"
