@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "stack"))
 
-from common import StackError, apt_install, run  # noqa: E402
+from common import StackError, apt_install, run
 
 PRIVATE = Path("/opt/apptainer")
 SUITE = "sid"
@@ -61,7 +61,10 @@ exec /usr/bin/apptainer "$@"
 def installed() -> bool:
     """Tell whether an apptainer is there that starts."""
     program = shutil.which("apptainer")
-    return bool(program) and subprocess.run([program, "--version"], capture_output=True).returncode == 0
+    return (
+        bool(program)
+        and subprocess.run([program, "--version"], capture_output=True).returncode == 0
+    )
 
 
 def _packaged() -> bool:
@@ -107,7 +110,7 @@ def _signed_index(base: str, folder: Path, architecture: str) -> dict[str, dict[
     )
     _download(f"{base}dists/{SUITE}/{name}", folder / "Packages.xz", wanted)
     found = {}
-    for paragraph in lzma.open(folder / "Packages.xz", "rt", encoding="utf-8").read().split("\n\n"):
+    for paragraph in lzma.decompress((folder / "Packages.xz").read_bytes()).decode().split("\n\n"):
         package = paragraph.partition("\n")[0].removeprefix("Package: ")
         if package in PACKAGES:
             pairs = (line.partition(": ") for line in paragraph.splitlines() if line[:1] != " ")

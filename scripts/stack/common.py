@@ -216,7 +216,7 @@ class State:
             yield
 
     def port(self, name: str) -> int:
-        """Return the port of a server: the one it had, while that is free or its own, else a new one."""
+        """Return the port of a server: the one it had while nobody else took it, or a new one."""
         path = self.run / "ports.json"
         ports = json.loads(path.read_text()) if path.exists() else {}
         known = ports.get(name)

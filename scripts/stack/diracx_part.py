@@ -2,7 +2,8 @@
 
 The server is the released one with SQLite databases and an S3 stand-in for the sandboxes. What
 DIRAC has beyond it (optimisers, Matcher, pilots, JobAgent) is `diracx_server/pilot.py`, which
-behaves as DIRAC 9.1 was measured to. Users alice, bob (group dteam_user) and admin.
+behaves as DIRAC 9.1 was measured to. An XRootD server is the sites' scratch storage. Users are
+alice and bob (group dteam_user) and admin.
 """
 
 import base64
@@ -10,6 +11,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import sqlite3
 import sys
 import time
@@ -18,15 +20,27 @@ import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common import HERE, StackError, State, environment, make_environment, run, wait_for
+from common import (
+    HERE,
+    StackError,
+    State,
+    apt_install,
+    environment,
+    make_environment,
+    port_answers,
+    run,
+    service_user,
+    wait_for,
+)
 
 SERVER = HERE / "diracx_server"
 VO = "dteam"
 USERS = {"alice": "dteam_user", "bob": "dteam_user", "admin": "dteam_admin"}
-DATABASES = (
-    "AuthDB JobDB JobLoggingDB PilotAgentsDB ResourceStatusDB SandboxMetadataDB TaskQueueDB "
-    "TransformationDB TaskDB"
-).split()
+DATABASES = [
+    *("AuthDB", "JobDB", "JobLoggingDB", "PilotAgentsDB", "ResourceStatusDB"),
+    *("SandboxMetadataDB", "TaskQueueDB", "TransformationDB", "TaskDB"),
+]
+UVICORN = ["-m", "uvicorn", "--host", "127.0.0.1", "--log-level", "warning", "--no-access-log"]
 
 
 def _python() -> Path:
@@ -34,7 +48,8 @@ def _python() -> Path:
 
 
 def install() -> None:
-    """Make the server's environment."""
+    """Install the storage's package, make the server's environment."""
+    apt_install(["xrootd-server"])
     make_environment("diracx", HERE / "requirements-diracx.txt")
 
 
@@ -125,15 +140,17 @@ def _answers(url: str) -> bool:
 def _spawn(state: State, name: str, argv, url: str, env=None) -> None:
     """Start a server and wait until it answers."""
     state.spawn(name, [_python(), *argv], env=env)
-    wait_for(lambda: _answers(url), f"{name} ({state.logs}/{name}.log)", alive=lambda: state.alive(name))
+    wait_for(
+        lambda: _answers(url), f"{name} ({state.logs}/{name}.log)", alive=lambda: state.alive(name)
+    )
 
 
 def start_server(state: State) -> None:
     """Start the DiracX server alone; the rest of the part runs already."""
     port, s3 = state.port("diracx"), state.port("s3")
     url = f"http://127.0.0.1:{port}"
-    uvicorn = ["-m", "uvicorn", "--host", "127.0.0.1", "--log-level", "warning", "--no-access-log"]
-    argv = [*uvicorn, "--port", str(port), "--factory", "diracx.testing.routers:create_app"]
+    argv = [*UVICORN, "--port", str(port), "--timeout-keep-alive", "75"]
+    argv += ["--factory", "diracx.testing.routers:create_app"]
     _spawn(state, "diracx", argv, f"{url}/api/health/ready", _server_environment(state, url, s3))
 
 
@@ -151,7 +168,9 @@ def _register_sites(state: State) -> None:
             )
 
 
-def credentials(state: State, user: str, name: str | None = None, minutes: int = 7 * 24 * 60) -> Path:
+def credentials(
+    state: State, user: str, name: str | None = None, minutes: int = 7 * 24 * 60
+) -> Path:
     """Log a user in without a browser (DiracX's legacy exchange).
 
     Parameters
@@ -189,6 +208,25 @@ def credentials(state: State, user: str, name: str | None = None, minutes: int =
     return state.private(f"credentials/{name or user}.json", json.dumps(content))
 
 
+def start_storage(state: State) -> str:
+    """Start an XRootD server, the scratch storage of the sites; returns the address of its root."""
+    port, folder = state.port("storage"), state.folder / "storage"
+    user = service_user("xrootd")
+    for path in (folder / "data" / "scratch", folder / "admin"):
+        path.mkdir(parents=True, exist_ok=True)
+    configuration = folder / "xrootd.cfg"
+    configuration.write_text(
+        f"xrd.port {port}\nxrd.network nodnr\nall.export /scratch\n"
+        f"oss.localroot {folder}/data\nall.adminpath {folder}/admin\nall.pidpath {folder}/admin\n"
+    )
+    if user:
+        for path in (folder, *folder.rglob("*")):
+            shutil.chown(path, user, user)
+    state.spawn("storage", [shutil.which("xrootd") or "xrootd", "-c", configuration], user=user)
+    wait_for(lambda: port_answers(port), "XRootD", alive=lambda: state.alive("storage"))
+    return f"root://127.0.0.1:{port}//scratch"
+
+
 def start_pilot(state: State, *options: str) -> None:
     """Start the stand-in pilot; `options` are those of `diracx_server/pilot.py`."""
     url = f"http://127.0.0.1:{state.port('diracx')}"
@@ -197,7 +235,7 @@ def start_pilot(state: State, *options: str) -> None:
 
 
 def up(state: State) -> None:
-    """Start identity provider, S3 stand-in, server and pilot."""
+    """Start identity provider, S3 stand-in, server, pilot and storage."""
     if not _python().exists():
         raise StackError("not installed: run stack.py install diracx")
     _prepare(state)
@@ -208,8 +246,7 @@ def up(state: State) -> None:
     _spawn(
         state,
         "idp",
-        ["-m", "uvicorn", "--host", "127.0.0.1", "--log-level", "warning", "--no-access-log"]
-        + ["--port", str(idp), "--app-dir", str(SERVER), "idp:app"],
+        [*UVICORN, "--port", str(idp), "--app-dir", str(SERVER), "idp:app"],
         f"{issuer}/.well-known/openid-configuration",
         {"IDP_ISSUER": issuer, "IDP_USER": "alice"},
     )
@@ -218,17 +255,21 @@ def up(state: State) -> None:
     for user in USERS:
         credentials(state, user)
         credentials(state, user, f"pilot-{user}")
-    start_pilot(state, "--path", os.environ.get("DIRACX_WORKER_PATH", str(Path(sys.executable).parent)))
+    start_pilot(
+        state, "--path", os.environ.get("DIRACX_WORKER_PATH", str(Path(sys.executable).parent))
+    )
+    storage = start_storage(state)
     state.write_env(
         {
             "DIRACX_URL": f"http://127.0.0.1:{port}",
             "DIRACX_CREDENTIALS_PATH": str(state.folder / "credentials/alice.json"),
             "DIRACX_STACK": str(state.folder),
+            "DIRACX_STORAGE": storage,
         }
     )
 
 
 def down(state: State) -> None:
     """Stop everything."""
-    for name in ("pilot", "diracx", "idp", "s3"):
+    for name in ("pilot", "diracx", "idp", "s3", "storage"):
         state.stop(name)

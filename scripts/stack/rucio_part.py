@@ -53,7 +53,7 @@ def up(state: State) -> None:
     _xrootd(state)
     _configure(state, passwords)
     python = common.environment("rucio") / "bin/python"
-    variables = {"RUCIO_CONFIG": str(state.folder / "etc/rucio.cfg")}
+    variables = _variables(state)
     state.spawn(
         "issuer",
         [python, SERVER / "issuer.py", str(state.port("issuer")), state.folder / "etc/issuer.pem"],
@@ -78,9 +78,7 @@ def up(state: State) -> None:
         },
     )
     host = f"http://127.0.0.1:{state.port('server')}"
-    common.wait_for(
-        lambda: _ping(host), "the Rucio server", 60, lambda: state.alive("server")
-    )
+    common.wait_for(lambda: _ping(host), "the Rucio server", 60, lambda: state.alive("server"))
     state.write_env(
         {
             "RUCIO_HOST": host,
@@ -91,6 +89,7 @@ def up(state: State) -> None:
             "RUCIO_TAPE": "CTAO-TAPE",
             "RUCIO_ISSUER": f"http://127.0.0.1:{state.port('issuer')}/",
             "RUCIO_FAULTS": str(state.folder / "etc/faults.json"),
+            "RUCIO_MEMCACHED": str(state.port("memcached")),
             "RUCIO_STORAGE": str(state.folder / "storage"),
             "RUCIO_DATABASE": f"postgresql://rucio@127.0.0.1:{state.port('postgresql')}/rucio",
         }
@@ -111,7 +110,12 @@ def stop_server(state: State) -> None:
 
 def start_server(state: State) -> None:
     """Start the Rucio server again."""
-    state.spawn("server", _gunicorn(state), env={"RUCIO_CONFIG": f"{state.folder}/etc/rucio.cfg"})
+    state.spawn("server", _gunicorn(state), env=_variables(state))
+
+
+def _variables(state: State) -> dict[str, str]:
+    # Whoever starts the server may have switched Rucio's library to client mode for himself.
+    return {"RUCIO_CONFIG": str(state.folder / "etc/rucio.cfg"), "RUCIO_CLIENT_MODE": ""}
 
 
 def _ping(host: str) -> bool:
@@ -153,8 +157,10 @@ def _postgresql(state: State) -> None:
             shutil.chown(data, user, user)
         options = {"user": user, "group": user, "cwd": "/"} if user else {}
         common.run(
-            [_postgresql_tool("initdb"), "-D", data, "-A", "trust", "-U", "rucio", "--no-sync"]
-            + ["-E", "UTF8", "--locale=C"],
+            [
+                *(_postgresql_tool("initdb"), "-D", data, "-A", "trust", "-U", "rucio"),
+                *("--no-sync", "-E", "UTF8", "--locale=C"),
+            ],
             **options,
         )
     # A test database: durability is given away for speed.
@@ -195,10 +201,12 @@ xrd.port {state.port("xrootd")}
 xrd.network nodnr
 xrd.allow host localhost
 xrd.allow host 127.0.0.1
-all.export /rucio
+all.export /xrootd
+all.export /tape readonly
+all.export /disk readonly
 all.adminpath {folders[1]}
 all.pidpath {folders[1]}
-oss.localroot {folders[0]}
+oss.localroot {state.folder}/storage
 xrootd.chksum max 4 adler32
 """
     path = state.folder / "etc/xrootd.cfg"

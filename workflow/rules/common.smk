@@ -7,6 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 from ctabatch.config.load import parse_config
 from ctabatch.errors import InputError
+from ctabatch.irf.corsika import simtel_options
 from ctabatch.irf.tree import children, levels
 
 try:
@@ -21,6 +22,16 @@ PROCESS, TRAIN, SELECT = (
 )
 
 IRF = f"{RESULTS}/irf/{CONFIG.irf.name if CONFIG.irf else 'no-request'}"
+IRF_CONTAINER = CONFIG.irf.model.container if CONFIG.irf else None
+
+# What ctapipe-process reads: the run card of the open simulator, or sim_telarray's file. Patterns
+# instead of input functions: they are filled in for every run.
+if CONFIG.irf and CONFIG.irf.model.simulator == "corsika-simtel":
+    IRF_EVENTS = f"{IRF}/simtel/{{sample}}/{{run}}.simtel.zst"
+    IRF_SOURCE = "--SimTelEventSource.skip_calibration_events=True"
+else:
+    IRF_EVENTS = f"{IRF}/cards/{{sample}}.openiact.json"
+    IRF_SOURCE = "--OpenIACTEventSource.run={run}"
 
 
 @lru_cache(maxsize=1)
@@ -46,18 +57,9 @@ def irf_final(wildcards):
     return f"{IRF}/{'summary' if irf_the_plan()['action'] == 'simulate' else 'fetched'}.json"
 
 
-def irf_events(wildcards):
-    """What ``ctapipe-process`` reads: the run card of the open simulator, or sim_telarray's file."""
-    if CONFIG.irf.model.simulator == "openiact":
-        return f"{IRF}/cards/{wildcards.sample}.openiact.json"
-    return f"{IRF}/simtel/{wildcards.sample}/{wildcards.run}.simtel.zst"
-
-
-def irf_source(wildcards):
-    """Options of the event source: the run of a card; sim_telarray's files hold one run each."""
-    if CONFIG.irf.model.simulator == "openiact":
-        return f"--OpenIACTEventSource.run={wildcards.run}"
-    return "--SimTelEventSource.skip_calibration_events=True"
+def irf_simtel_options(wildcards):
+    """Options of sim_telarray for the variant of a sample."""
+    return simtel_options(irf_the_plan(), wildcards.sample.rsplit("_", 2)[0])
 
 
 def irf_runs(wildcards):

@@ -26,13 +26,14 @@ checkpoint irf_make_plan:
 
 rule irf_card:
     input:
-        ancient(f"{IRF}/plan.json"),
+        plan=ancient(f"{IRF}/plan.json"),
+        compiled=ancient(f"{RESULTS}/irf/compiled.json"),
     output:
         f"{IRF}/cards/{{sample}}.openiact.json",
     log:
         f"{IRF}/logs/card/{{sample}}.log",
     shell:
-        "cta-batch irf card --plan {input} --sample {wildcards.sample} --output {output} 2> {log}"
+        "cta-batch irf card --plan {input.plan} --sample {wildcards.sample} --output {output} 2> {log}"
 
 
 rule irf_warm:
@@ -51,8 +52,6 @@ rule irf_corsika_card:
         f"{IRF}/corsika/{{sample}}/{{run}}.card",
     log:
         f"{IRF}/logs/corsika-card/{{sample}}-{{run}}.log",
-    group:
-        "irf_run"
     shell:
         "cta-batch irf corsika-card --plan {input} --sample {wildcards.sample}"
         " --run {wildcards.run} --output {output} 2> {log}"
@@ -71,8 +70,6 @@ rule irf_corsika:
     resources:
         mem_mb=2000,
         runtime=1440,
-    group:
-        "irf_run"
     container:
         IRF_CONTAINER
     shell:
@@ -94,8 +91,6 @@ rule irf_simtel:
     resources:
         mem_mb=4000,
         runtime=1440,
-    group:
-        "irf_run"
     container:
         IRF_CONTAINER
     shell:
@@ -104,27 +99,23 @@ rule irf_simtel:
 
 rule irf_process:
     input:
-        events=irf_events,
+        events=IRF_EVENTS,
         config=PROCESS,
-        compiled=ancient(f"{RESULTS}/irf/compiled.json"),
     output:
         temp(f"{IRF}/runs/{{sample}}/{{run}}.dl2.h5"),
     params:
-        source=irf_source,
+        source=IRF_SOURCE,
     log:
-        tool=f"{IRF}/logs/process/{{sample}}-{{run}}.log",
-        provenance=f"{IRF}/logs/process/{{sample}}-{{run}}.provenance.json",
+        f"{IRF}/logs/process/{{sample}}-{{run}}.log",
     benchmark:
         f"{IRF}/benchmarks/process/{{sample}}-{{run}}.tsv"
     threads: 1
     resources:
         mem_mb=1500,
         runtime=240,
-    group:
-        "irf_run"
     shell:
         "ctapipe-process --input {input.events} --output {output} --config {input.config}"
-        " {params.source} --overwrite --provenance-log {log.provenance} > {log.tool} 2>&1"
+        " {params.source} --overwrite --provenance-log {log} >> {log} 2>&1"
 
 
 rule irf_merge_runs:
@@ -133,8 +124,7 @@ rule irf_merge_runs:
     output:
         temp(f"{IRF}/dl2/{{sample}}/geometry-1-{{node}}.dl2.h5"),
     log:
-        tool=f"{IRF}/logs/merge/{{sample}}-1-{{node}}.log",
-        provenance=f"{IRF}/logs/merge/{{sample}}-1-{{node}}.provenance.json",
+        f"{IRF}/logs/merge/{{sample}}-1-{{node}}.log",
     benchmark:
         f"{IRF}/benchmarks/merge/{{sample}}-1-{{node}}.tsv"
     resources:
@@ -142,7 +132,7 @@ rule irf_merge_runs:
         runtime=120,
     shell:
         "ctapipe-merge {input} --output {output} --overwrite"
-        " --provenance-log {log.provenance} > {log.tool} 2>&1"
+        " --provenance-log {log} >> {log} 2>&1"
 
 
 rule irf_apply_energy:
@@ -152,8 +142,7 @@ rule irf_apply_energy:
     output:
         temp(f"{IRF}/dl2/{{sample}}/energy-1-{{node}}.dl2.h5"),
     log:
-        tool=f"{IRF}/logs/apply/{{sample}}-energy-{{node}}.log",
-        provenance=f"{IRF}/logs/apply/{{sample}}-energy-{{node}}.provenance.json",
+        f"{IRF}/logs/apply/{{sample}}-energy-{{node}}.log",
     benchmark:
         f"{IRF}/benchmarks/apply/{{sample}}-energy-{{node}}.tsv"
     threads: 1
@@ -163,7 +152,7 @@ rule irf_apply_energy:
     shell:
         "ctapipe-apply-models --input {input.events} --output {output}"
         " --reconstructor {input.energy} --n-jobs {threads} --overwrite"
-        " --provenance-log {log.provenance} > {log.tool} 2>&1"
+        " --provenance-log {log} >> {log} 2>&1"
 
 
 rule irf_apply_models:
@@ -174,8 +163,7 @@ rule irf_apply_models:
     output:
         temp(f"{IRF}/dl2/{{sample}}/final-1-{{node}}.dl2.h5"),
     log:
-        tool=f"{IRF}/logs/apply/{{sample}}-final-{{node}}.log",
-        provenance=f"{IRF}/logs/apply/{{sample}}-final-{{node}}.provenance.json",
+        f"{IRF}/logs/apply/{{sample}}-final-{{node}}.log",
     benchmark:
         f"{IRF}/benchmarks/apply/{{sample}}-final-{{node}}.tsv"
     threads: 1
@@ -186,7 +174,7 @@ rule irf_apply_models:
         "ctapipe-apply-models --input {input.events} --output {output}"
         " --reconstructor {input.energy} --reconstructor {input.classifier}"
         " --n-jobs {threads} --overwrite"
-        " --provenance-log {log.provenance} > {log.tool} 2>&1"
+        " --provenance-log {log} >> {log} 2>&1"
 
 
 rule irf_merge:
@@ -197,8 +185,7 @@ rule irf_merge:
     wildcard_constraints:
         level=r"[2-9]\d*|1\d+",
     log:
-        tool=f"{IRF}/logs/merge/{{sample}}-{{stage}}-{{level}}-{{node}}.log",
-        provenance=f"{IRF}/logs/merge/{{sample}}-{{stage}}-{{level}}-{{node}}.provenance.json",
+        f"{IRF}/logs/merge/{{sample}}-{{stage}}-{{level}}-{{node}}.log",
     benchmark:
         f"{IRF}/benchmarks/merge/{{sample}}-{{stage}}-{{level}}-{{node}}.tsv"
     resources:
@@ -206,7 +193,7 @@ rule irf_merge:
         runtime=240,
     shell:
         "ctapipe-merge {input} --output {output} --overwrite"
-        " --provenance-log {log.provenance} > {log.tool} 2>&1"
+        " --provenance-log {log} >> {log} 2>&1"
 
 
 rule irf_train_energy:
@@ -217,8 +204,7 @@ rule irf_train_energy:
         model=f"{IRF}/models/energy.pkl",
         check=f"{IRF}/models/energy.cv.h5",
     log:
-        tool=f"{IRF}/logs/train/energy.log",
-        provenance=f"{IRF}/logs/train/energy.provenance.json",
+        f"{IRF}/logs/train/energy.log",
     benchmark:
         f"{IRF}/benchmarks/train_energy.tsv"
     threads: 8
@@ -228,7 +214,7 @@ rule irf_train_energy:
     shell:
         "ctapipe-train-energy-regressor --input {input.events} --output {output.model}"
         " --cv-output {output.check} --config {input.config} --n-jobs {threads} --overwrite"
-        " --provenance-log {log.provenance} > {log.tool} 2>&1"
+        " --provenance-log {log} >> {log} 2>&1"
 
 
 rule irf_train_classifier:
@@ -240,8 +226,7 @@ rule irf_train_classifier:
         model=f"{IRF}/models/classifier.pkl",
         check=f"{IRF}/models/classifier.cv.h5",
     log:
-        tool=f"{IRF}/logs/train/classifier.log",
-        provenance=f"{IRF}/logs/train/classifier.provenance.json",
+        f"{IRF}/logs/train/classifier.log",
     benchmark:
         f"{IRF}/benchmarks/train_classifier.tsv"
     threads: 8
@@ -252,7 +237,7 @@ rule irf_train_classifier:
         "ctapipe-train-particle-classifier --signal {input.signal} --background {input.background}"
         " --output {output.model} --cv-output {output.check} --config {input.config}"
         " --n-jobs {threads} --overwrite"
-        " --provenance-log {log.provenance} > {log.tool} 2>&1"
+        " --provenance-log {log} >> {log} 2>&1"
 
 
 rule irf_cuts:
@@ -266,8 +251,7 @@ rule irf_cuts:
     params:
         background=lambda wildcards, input: input.get("proton") and f"-p {input.proton}" or "",
     log:
-        tool=f"{IRF}/logs/cuts.log",
-        provenance=f"{IRF}/logs/cuts.provenance.json",
+        f"{IRF}/logs/cuts.log",
     benchmark:
         f"{IRF}/benchmarks/cuts.tsv"
     resources:
@@ -276,7 +260,7 @@ rule irf_cuts:
     shell:
         "ctapipe-optimize-event-selection -g {input.gamma} {params.background} --output {output}"
         " -c {input.select} -c {input.binning} --overwrite"
-        " --provenance-log {log.provenance} > {log.tool} 2>&1"
+        " --provenance-log {log} >> {log} 2>&1"
 
 
 rule irf_compute:
@@ -291,8 +275,7 @@ rule irf_compute:
         irf=f"{IRF}/irf/{{variant}}.fits.gz",
         benchmarks=f"{IRF}/irf/{{variant}}.benchmarks.fits.gz",
     log:
-        tool=f"{IRF}/logs/irf/{{variant}}.log",
-        provenance=f"{IRF}/logs/irf/{{variant}}.provenance.json",
+        f"{IRF}/logs/irf/{{variant}}.log",
     benchmark:
         f"{IRF}/benchmarks/irf/{{variant}}.tsv"
     resources:
@@ -303,7 +286,7 @@ rule irf_compute:
         " --electron-file {input.electron} --cuts {input.cuts} -c {input.select}"
         " -c {input.binning} --do-background --output {output.irf}"
         " --benchmark-output {output.benchmarks} --overwrite"
-        " --provenance-log {log.provenance} > {log.tool} 2>&1"
+        " --provenance-log {log} >> {log} 2>&1"
 
 
 rule irf_product:
@@ -354,13 +337,16 @@ rule irf_report:
         plan=ancient(f"{IRF}/plan.json"),
         validation=f"{IRF}/validation.json",
         plots=f"{IRF}/plots",
+        products=irf_products,
     output:
         report(f"{IRF}/report.html", caption="../report/report.rst", category="Report"),
+    params:
+        config=REQUEST,
     log:
         f"{IRF}/logs/report.log",
     shell:
-        "cta-batch irf report --plan {input.plan} --validation {input.validation}"
-        " --output {output} 2> {log}"
+        "echo {params.config:q} | cta-batch irf report --config - --plan {input.plan}"
+        " --validation {input.validation} --output {output} 2> {log}"
 
 
 rule irf_ingest:

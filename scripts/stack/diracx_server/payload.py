@@ -1,6 +1,7 @@
 """What DIRAC's JobAgent, JobWrapper and Watchdog do with one job on a worker node."""
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import os
@@ -42,6 +43,7 @@ class Payload:
         self.megabytes = fault.get("megabytes", 1)
         self.folder = pilot.state / "work" / f"job{self.id}"
         self.killed = False
+        self.ask = pilot.ask
 
     async def status(self, status=None, minor=None, force=False, source="JobWrapper"):
         """Report the job's status."""
@@ -53,7 +55,7 @@ class Payload:
         """Run the job from its match to its end."""
         api = await self.pilot.client(self.owner)
         await self.status("Matched", "Assigned", source="Matcher")
-        await api.jobs.patch_metadata({self.id: {"Site": self.site}})
+        await self.ask(lambda: api.jobs.patch_metadata({self.id: {"Site": self.site}}))
         if self.fault == "no_run":
             await self.status("Running", "Application")
             await self.status("Completing", "Application Finished Successfully")
@@ -79,7 +81,9 @@ class Payload:
         await self.status("Running", "Downloading InputSandbox")
         for item in self.jdl.getListFromExpression("InputSandbox"):
             if item.startswith("SB:"):
-                await download_sandbox(item, self.folder, client=api)
+                await self.ask(
+                    lambda item=item: download_sandbox(item, self.folder, client=api)
+                )
         if self.fault == "slow":
             await asyncio.sleep(self.seconds)
         executable = self.jdl.getAttributeString("Executable")
@@ -112,7 +116,7 @@ class Payload:
             "DIRACX_URL": os.environ["DIRACX_URL"],
         }
         path = self.folder / executable
-        if path.exists():
+        if "/" not in executable and path.exists():
             path.chmod(path.stat().st_mode | stat.S_IXUSR)
             executable = f"./{executable}"
         command = f"{executable} {self.jdl.getAttributeString('Arguments')}"
@@ -142,9 +146,9 @@ class Payload:
         begin = asyncio.get_running_loop().time()
         try:
             while True:
-                if self.fault in ("silent", "stall", "stall_resume"):
-                    if await self.lose_heartbeat(process):
-                        return None
+                silent = self.fault in ("silent", "stall", "stall_resume")
+                if silent and await self.lose_heartbeat(process):
+                    return None
                 if self.fault == "site_kill":
                     self.kill(process)
                 if self.fault == "admin_kill" and not self.killed:
@@ -154,7 +158,9 @@ class Payload:
                 except TimeoutError:
                     wall = asyncio.get_running_loop().time() - begin
                     beat = {"WallClockTime": wall, "LoadAverage": 1.0}
-                    commands = await api.jobs.add_heartbeat({str(self.id): beat})
+                    commands = await self.ask(
+                        lambda beat=beat: api.jobs.add_heartbeat({str(self.id): beat})
+                    )
                     if any(command.command == "Kill" for command in commands):
                         self.killed = True
                         self.kill(process)
@@ -180,10 +186,8 @@ class Payload:
     @staticmethod
     def kill(process):
         """Kill the payload's whole process group."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
     async def send_output(self, api):
         """Send the output sandbox as DIRAC packs it: .tar.bz2, no empty std.err."""
@@ -197,7 +201,7 @@ class Payload:
         missing = [name for name in wanted if not any(self.folder.glob(name))]
         if missing:
             parameters = {"OutputSandboxMissingFiles": ", ".join(missing)}
-            await api.jobs.patch_metadata({self.id: parameters})
+            await self.ask(lambda: api.jobs.patch_metadata({self.id: parameters}))
         if not files:
             return
         buffer = io.BytesIO()
@@ -211,11 +215,12 @@ class Payload:
             size=len(content),
             format="tar.bz2",
         )
-        answer = await api.jobs.initiate_sandbox_upload(info)
+        answer = await self.ask(lambda: api.jobs.initiate_sandbox_upload(info))
         if answer.url:
             async with httpx2.AsyncClient() as http:
                 sent = await http.post(
                     answer.url, data=answer.fields, files={"file": ("file", content)}
                 )
                 sent.raise_for_status()
-        await api.jobs.assign_sandbox_to_job(self.id, f'"{answer.pfn}"')
+        name = f'"{answer.pfn}"'
+        await self.ask(lambda: api.jobs.assign_sandbox_to_job(self.id, name))

@@ -24,9 +24,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import httpx2
+from azure.core.exceptions import AzureError
+from DIRACCommon.Core.Utilities.ClassAd.ClassAdLight import ClassAd
 from diracx.client.aio import AsyncDiracClient
 from diracx.core.preferences import DiracxPreferences
-from DIRACCommon.Core.Utilities.ClassAd.ClassAdLight import ClassAd
 from faults import Faults
 from payload import Payload
 
@@ -38,6 +40,18 @@ def say(*words):
     print(datetime.now(UTC).isoformat(timespec="milliseconds"), *words, flush=True)
 
 
+async def patiently(function, tries=300):
+    """Call the server until it answers: a pilot outlives a server that is away."""
+    for _ in range(tries):
+        try:
+            return await function()
+        except (AzureError, httpx2.HTTPError) as error:
+            if 400 <= (getattr(error, "status_code", None) or 0) < 500:
+                raise
+            await asyncio.sleep(1)
+    return await function()
+
+
 class Pilot:
     """The pilots of all sites.
 
@@ -46,6 +60,9 @@ class Pilot:
     options : argparse.Namespace
         The command line.
     """
+
+    #: How payloads call the server.
+    ask = staticmethod(patiently)
 
     def __init__(self, options):
         self.options = options
@@ -78,7 +95,8 @@ class Pilot:
             (now + timedelta(milliseconds=i)).isoformat(): {"Source": "JobWrapper", **change}
             for i, change in enumerate(changes)
         }
-        await api.jobs.set_job_statuses({str(i): updates for i in job_ids}, force=force)
+        body = {str(i): updates for i in job_ids}
+        await patiently(lambda: api.jobs.set_job_statuses(body, force=force))
 
     def read_jdls(self, job_ids) -> None:
         """Fetch the JDLs of jobs that are not known yet."""

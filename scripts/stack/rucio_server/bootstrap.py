@@ -27,6 +27,7 @@ DOMAINS = {
         "third_party_copy_write": 1,
     },
 }
+SOURCE = {"lan": {}, "wan": {"third_party_copy_read": 2}}
 ACCOUNTS = {"operator": AccountType.SERVICE, "alice": AccountType.USER}
 SCOPES = {"acada": "operator", "dpps": "operator", "user.alice": "alice"}
 INFINITE = -1
@@ -84,19 +85,9 @@ def _accounts(settings, session):
 
 
 def _elements(settings, session):
-    storage = Path(settings["storage"])
-    free = shutil.disk_usage(storage).free
-    plain = {"scheme": "file", "hostname": "localhost", "port": 0}
-    plain["impl"] = "rucio.rse.protocols.posix.Default"
-    network = {"scheme": "root", "hostname": "127.0.0.1", "port": settings["xrootd_port"]}
-    network["impl"] = "rucio.rse.protocols.xrootd.Default"
-    wanted = {
-        "CTAO-TAPE": (RSEType.TAPE, {**plain, "prefix": f"{storage}/tape"}),
-        "CTAO-DISK": (RSEType.DISK, {**plain, "prefix": f"{storage}/disk"}),
-        "CTAO-XROOTD": (RSEType.DISK, {**network, "prefix": "//rucio/"}),
-    }
+    free = shutil.disk_usage(settings["storage"]).free
     elements = {}
-    for name, (kind, protocol) in wanted.items():
+    for name, kind, protocols in _wanted(settings):
         if not rse.rse_exists(name, session=session):
             made = rse.add_rse(name, rse_type=kind, session=session)
             rse.add_rse_attribute(made, "lfn2pfn_algorithm", "ctao_bdms", session=session)
@@ -107,13 +98,47 @@ def _elements(settings, session):
         elements[name] = rse.get_rse_id(name, session=session)
         known = rse.get_rse_protocols(elements[name], session=session)["protocols"]
         # A port may change from one start to the next.
-        if [(old["port"], old["prefix"]) for old in known] != [
-            (protocol["port"], protocol["prefix"])
-        ]:
-            for old in known:
-                rse.del_protocols(elements[name], old["scheme"], session=session)
-            rse.add_protocol(elements[name], {**protocol, "domains": DOMAINS}, session=session)
+        if _addresses(known) != _addresses(protocols):
+            for scheme in {old["scheme"] for old in known}:
+                rse.del_protocols(elements[name], scheme, session=session)
+            for protocol in protocols:
+                rse.add_protocol(elements[name], protocol, session=session)
     return elements
+
+
+def _wanted(settings):
+    """Name, kind and protocols of the storage elements."""
+
+    def folder(name):
+        return {
+            "scheme": "file",
+            "hostname": "localhost",
+            "port": 0,
+            "prefix": f"{settings['storage']}/{name}",
+            "impl": "rucio.rse.protocols.posix.Default",
+            "domains": DOMAINS,
+        }
+
+    def network(name, domains):
+        return {
+            "scheme": "root",
+            "hostname": "127.0.0.1",
+            "port": settings["xrootd_port"],
+            "prefix": f"//{name}/",
+            "impl": "rucio.rse.protocols.xrootd.Default",
+            "domains": domains,
+        }
+
+    # Rucio transfers between equal protocols only: the folders are sources for XRootD too.
+    return (
+        ("CTAO-TAPE", RSEType.TAPE, [folder("tape"), network("tape", SOURCE)]),
+        ("CTAO-DISK", RSEType.DISK, [folder("disk"), network("disk", SOURCE)]),
+        ("CTAO-XROOTD", RSEType.DISK, [network("xrootd", DOMAINS)]),
+    )
+
+
+def _addresses(protocols):
+    return {(item["scheme"], item["port"], item["prefix"]) for item in protocols}
 
 
 if __name__ == "__main__":

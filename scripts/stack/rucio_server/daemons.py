@@ -12,7 +12,8 @@ import threading
 from functools import partial
 
 import transfers
-from rucio.daemons.abacus import account, collection_replica
+from rucio.core.rse import list_rses
+from rucio.daemons.abacus import account, collection_replica, rse
 from rucio.daemons.common import run_daemon
 from rucio.daemons.conveyor import finisher, poller, submitter
 from rucio.daemons.judge import cleaner, evaluator, repairer
@@ -38,6 +39,13 @@ def _repair(paused={}):  # noqa: B006 - kept from round to round
     )
 
 
+def _reap():
+    # The reaper leaves a storage element alone for minutes after it found nothing to delete.
+    for element in list_rses():
+        reaper.REGION.delete(f"pause_deletion_{element['id']}")
+    reaper.run(once=True, chunk_size=1000, rses=[], include_rses="*", delay_seconds=0)
+
+
 FAST = {
     "evaluator": partial(evaluator.re_evaluator, once=True, did_limit=1000),
     "submitter": partial(submitter.submitter, once=True, bulk=1000, partition_wait_time=0),
@@ -48,10 +56,9 @@ FAST = {
 }
 TIDY = {
     "undertaker": partial(undertaker.undertaker, once=True, chunk_size=100),
-    "reaper": partial(
-        reaper.run, once=True, chunk_size=1000, rses=[], include_rses="*", delay_seconds=0
-    ),
+    "reaper": _reap,
     "account": partial(account.account_update, once=True),
+    "storage": partial(rse.rse_update, once=True),
     "collections": partial(collection_replica.collection_replica_update, once=True),
 }
 

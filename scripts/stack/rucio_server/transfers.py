@@ -9,7 +9,6 @@ when it is complete. Failures can be asked for in a JSON file::
 
 import datetime
 import json
-import os
 import subprocess
 import time
 import uuid
@@ -124,13 +123,13 @@ def copy(source, target, adler32):
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, value = path.with_name(path.name + ".part"), 1
     try:
-        with open(urlsplit(source).path, "rb") as reading, temporary.open("wb") as writing:
+        with Path(urlsplit(source).path).open("rb") as reading, temporary.open("wb") as writing:
             while block := reading.read(BLOCK):
                 value = zlib.adler32(block, value)
                 writing.write(block)
         if adler32 and f"{value:08x}" != adler32:
             raise OSError(f"CHECKSUM of the source is {value:08x}, registered is {adler32}")
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -90,10 +90,11 @@ def product(config_path, plan_path, variant, irf_path, output):
 
 
 @click.command()
+@config_option
 @plan_option
 @click.option("--validation", type=FILE, required=True, help="Result of irf validate.")
 @output_option
-def report(plan_path, validation, output):
+def report(config_path, plan_path, validation, output):
     """Write the HTML report of a request.
 
     \b
@@ -101,9 +102,21 @@ def report(plan_path, validation, output):
       cta-batch irf report --plan results/irf/demo/plan.json \\
           --validation results/irf/demo/validation.json --output results/irf/demo/report.html
     """
-    from ctabatch.irf.reporting import make_report
+    from ctabatch.files import read_json
+    from ctabatch.irf.ingest import products_of
+    from ctabatch.irf.report import write_report
+    from ctabatch.irf.summary import read_benchmarks
 
-    make_report(plan_path, validation, output)
+    config, _ = read_config(config_path)
+    plan = read_json(plan_path)
+    write_report(
+        plan_path.parent,
+        plan,
+        read_json(validation),
+        output=output,
+        measured=read_benchmarks(plan_path.parent / "benchmarks"),
+        locations={name: file.did for name, file in products_of(config, plan_path).items()},
+    )
 
 
 @click.command()

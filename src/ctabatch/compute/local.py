@@ -25,7 +25,9 @@ def local_resources(folder: Path) -> dict:
     return {
         "name": "this machine",
         "backend": "local",
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpus": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "memory_bytes": _available_memory(),
         "disk_free_bytes": shutil.disk_usage(existing).free,
     }

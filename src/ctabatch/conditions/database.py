@@ -32,11 +32,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 from tenacity import (
-    before_sleep_log,
     retry,
-    retry_if_exception_type,
+    retry_if_exception,
     stop_after_attempt,
-    wait_exponential_jitter,
+    wait_random_exponential,
 )
 
 from ctabatch.config.conditions import ConditionsSettings
@@ -196,11 +195,27 @@ def shown(engine: Engine) -> str:
     return str(engine.url.set(drivername=engine.url.get_backend_name(), password=None))
 
 
+def _first_line(error: DBAPIError) -> str:
+    lines = str(error.orig).strip().splitlines()
+    return lines[0] if lines else type(error.orig).__name__
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, OperationalError) and "authentication" not in str(error.orig)
+
+
+def _report(state) -> None:
+    log.warning(
+        "the conditions database does not answer, asking again: %s",
+        _first_line(state.outcome.exception()),
+    )
+
+
 @retry(
-    retry=retry_if_exception_type(OperationalError),
+    retry=retry_if_exception(_may_pass),
     stop=stop_after_attempt(4),
-    wait=wait_exponential_jitter(initial=0.3, max=5),
-    before_sleep=before_sleep_log(log, logging.WARNING),
+    wait=wait_random_exponential(multiplier=0.5, max=5),
+    before_sleep=_report,
     reraise=True,
 )
 def _patiently(action):
@@ -212,10 +227,8 @@ def call(action, engine: Engine):
     try:
         return _patiently(action)
     except DBAPIError as error:
-        reason = str(error.orig).strip().splitlines()
         raise BatchError(
-            f"the conditions database {shown(engine)} does not answer: "
-            f"{reason[0] if reason else type(error.orig).__name__}",
+            f"the conditions database {shown(engine)} does not answer: {_first_line(error)}",
             "check conditions.url, the server, and the password in PGPASSWORD or ~/.pgpass",
         ) from error
 
@@ -255,6 +268,9 @@ def _quoted(path: Path) -> str:
     return quote(os.fspath(path))
 
 
+_COUNT = f"select count(*) from {versions.name}"
+
+
 def _intact(path: Path) -> bool:
     """Whether a database of the cache can be read; a damaged one is made anew."""
     if not path.is_file():
@@ -262,7 +278,8 @@ def _intact(path: Path) -> bool:
     try:
         connection = sqlite3.connect(f"file:{_quoted(path)}?mode=ro&immutable=1", uri=True)
         try:
-            return connection.execute("pragma quick_check").fetchone() == ("ok",)
+            sound = connection.execute("pragma quick_check").fetchone() == ("ok",)
+            return sound and connection.execute(_COUNT).fetchone() != (0,)
         finally:
             connection.close()
     except sqlite3.DatabaseError:

@@ -40,12 +40,14 @@ class Section(BaseModel):
 
 
 def shorten(value: Any, width: int = 60) -> str:
-    """Show a value in a message: its representation, on one line and not too long."""
+    """Show a value in a message: as in YAML, on one line and not too long."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
-def _parse(value: Any, unit: u.Unit, lower, upper) -> u.Quantity:
+def _parse(value: Any, target: u.Unit, unit: str, lower, upper) -> u.Quantity:
     if isinstance(value, u.Quantity):
         quantity = value
     elif not isinstance(value, str):
@@ -64,9 +66,9 @@ def _parse(value: Any, unit: u.Unit, lower, upper) -> u.Quantity:
             ) from None
         if quantity.unit is u.dimensionless_unscaled:
             raise ValueError(f"{shorten(value)} has no unit; write a number such as '1 {unit}'")
-    if quantity.shape != () or not quantity.unit.is_equivalent(unit):
+    if quantity.shape != () or not quantity.unit.is_equivalent(target):
         raise ValueError(f"{shorten(str(value))} has a wrong unit; write one such as '1 {unit}'")
-    quantity = quantity.to(unit)
+    quantity = quantity.to(target)
     if not (lower <= quantity.value <= upper):
         raise ValueError(f"{shorten(str(value))} is outside {lower:g} to {upper:g} {unit}")
     return quantity
@@ -93,7 +95,7 @@ def quantity_type(unit: str, lower: float = float("-inf"), upper: float = float(
         allowed += f", from {lower:g} {unit} to {upper:g} {unit}"
     return Annotated[
         u.Quantity,
-        BeforeValidator(lambda value: _parse(value, target, lower, upper)),
+        BeforeValidator(lambda value: _parse(value, target, unit, lower, upper)),
         PlainSerializer(lambda q: f"{q.value:.12g} {q.unit}", return_type=str),
         WithJsonSchema(
             {"type": "string", "format": "quantity", "x-unit": unit, "x-allowed": allowed}
@@ -108,9 +110,9 @@ def _plain_text(value: Any) -> Any:
     return value
 
 
-def _safe_path(path: Path) -> Path:
+def _safe_path(path: Path | str) -> Path | str:
     text = str(path)
-    if text == "." or text.startswith("-") or _UNSAFE.search(text):
+    if text in ("", ".") or text.startswith("-") or _UNSAFE.search(text):
         raise ValueError(
             f"{shorten(text)} is no usable path; it must not be empty, start with '-', or hold "
             "control characters or any of {}'\"`$;|&<>*?\\"
@@ -124,19 +126,19 @@ Text = Annotated[
     Field(max_length=200, json_schema_extra={"x-allowed": "one line of at most 200 characters"}),
     AfterValidator(_plain_text),
 ]
+_PATH_SCHEMA = {"x-allowed": "a path without shell or control characters"}
 #: A file or folder; relative paths start at the working directory.
-SafePath = Annotated[
-    Path,
-    Field(json_schema_extra={"x-allowed": "a path without shell or control characters"}),
-    AfterValidator(_safe_path),
-]
+SafePath = Annotated[Path, Field(json_schema_extra=_PATH_SCHEMA), AfterValidator(_safe_path)]
+#: The same as text, for values that may also be a word or an address.
+SafePathText = Annotated[str, Field(json_schema_extra=_PATH_SCHEMA), AfterValidator(_safe_path)]
 
 Zenith = quantity_type("deg", 0, 70)
 Azimuth = quantity_type("deg", 0, 360)
 Offset = quantity_type("deg", 0, 10)
+FieldRadius = quantity_type("deg", 0.05, 10)
 Energy = quantity_type("TeV", 1e-3, 1e3)
 Length = quantity_type("m", 0, 1e5)
-Duration = quantity_type("h", 0, 1e6)
+Duration = quantity_type("h", 0.01, 1e6)
 Memory = quantity_type("GB", 0, 1e6)
 Fraction = quantity_type("%", -90, 900)
 
@@ -160,7 +162,10 @@ def canonical(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return {name: canonical(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, u.Quantity):
-        si = value.si
+        try:
+            si = value.si
+        except u.UnitConversionError:  # amounts of data are no SI quantities
+            si = value.decompose()
         unit = si.unit if si.unit != u.one else u.dimensionless_unscaled
         return {"unit": unit.to_string("generic"), "value": _round(float(si.to_value(unit)))}
     if isinstance(value, datetime):

@@ -2,15 +2,15 @@
 
 from pydantic import EmailStr
 
-from ctabatch.config.base import Section
+from ctabatch.config.base import Section, Text
 
 
 class Contact(Section):
     """Contact written into the metadata of every product."""
 
-    name: str = "CTA batch workflows"
+    name: Text = "CTA batch workflows"
     """Person or group."""
-    organization: str = "unknown"
+    organization: Text = "unknown"
     """Organisation."""
     email: EmailStr = "nobody@example.org"
     """Address for questions about the product."""

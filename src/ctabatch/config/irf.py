@@ -1,14 +1,51 @@
 """The request of an instrument response function (section ``irf``)."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ctabatch.config.base import Azimuth, Duration, Energy, Fraction, Offset, Section, Zenith
+from ctabatch.config.base import (
+    Azimuth,
+    Duration,
+    Energy,
+    FieldRadius,
+    Fraction,
+    SafePathText,
+    Section,
+    Zenith,
+    shorten,
+)
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$")]
-Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,31}$")]
+
+def _word(pattern: str, words: str):
+    return Annotated[str, Field(pattern=pattern, json_schema_extra={"x-allowed": words})]
+
+
+Name = _word(
+    r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$",
+    "up to 48 letters, digits, '_' and '-', the first a letter or digit",
+)
+Version = _word(
+    r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,31}$",
+    "up to 32 letters, digits, '.', '+', '_' and '-', the first a letter or digit",
+)
+Period = Annotated[
+    str,
+    Field(
+        max_length=80,
+        json_schema_extra={
+            "x-allowed": "an ISO interval such as 2026-01-01/2026-04-01, or the name of a period"
+        },
+    ),
+]
+
+
+_PERIOD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
+_NO_PERIOD = (
+    "{} is neither the name of a period nor an ISO interval such as '2026-01-01/2026-04-01'"
+)
 
 
 def parse_interval(period: str) -> tuple[datetime, datetime] | None:
@@ -25,21 +62,18 @@ def parse_interval(period: str) -> tuple[datetime, datetime] | None:
     try:
         start, end = datetime.fromisoformat(first.strip()), datetime.fromisoformat(last.strip())
     except ValueError:
-        raise ValueError(
-            f"{period!r} is neither the name of a period nor an ISO interval such as "
-            "'2026-01-01/2026-07-01'"
-        ) from None
+        raise ValueError(_NO_PERIOD.format(shorten(period))) from None
     if start.tzinfo or end.tzinfo:
-        raise ValueError(f"{period!r}: times are UTC, without a time zone")
+        raise ValueError(f"{shorten(period)} has a time zone; times are UTC, without one")
     if end <= start:
-        raise ValueError(f"{period!r} ends before it starts")
+        raise ValueError(f"{shorten(period)} does not end after it starts")
     return start, end
 
 
 class Pointing(Section):
     """Direction in which the telescopes point, in the horizontal frame."""
 
-    zenith: Zenith
+    zenith: Annotated[Zenith, Field(examples=["20 deg"])]
     """Zenith angle."""
     azimuth: Azimuth = "180 deg"
     """Azimuth, from geographic north (0 deg) through east (90 deg)."""
@@ -49,17 +83,20 @@ class Model(Section):
     """Programs and physics models that simulate showers and telescopes."""
 
     simulator: Literal["openiact", "corsika-simtel"] = "openiact"
-    """``openiact`` is embedded, open and approximate; ``corsika-simtel`` runs your licensed image."""
-    version: Version | None = None
+    """``openiact`` is embedded, open and approximate; ``corsika-simtel`` runs your licensed
+    image."""
+    version: Version | None = Field(None, examples=["7.8010_2025-02-01"])
     """Version of the simulator; that of this package for ``openiact`` when left out."""
     high_energy_interaction: Literal["openiact", "QGSJETII", "QGSJETIII", "EPOS", "SIBYLL"] = (
         "openiact"
     )
-    """Hadronic interaction model above 80 GeV; ``openiact`` is the toy model of the open simulator."""
+    """Hadronic interaction model above 80 GeV; ``openiact`` is the toy model of the open
+    simulator."""
     low_energy_interaction: Literal["openiact", "URQMD", "FLUKA", "GHEISHA"] = "openiact"
     """Hadronic interaction model below 80 GeV."""
-    container: str | None = None
-    """Image with CORSIKA and sim_telarray (``corsika-simtel`` only); a path or ``oras://`` address."""
+    container: SafePathText | None = Field(None, examples=["images/corsika-simtel.sif"])
+    """Image with CORSIKA and sim_telarray (``corsika-simtel`` only); a path or ``oras://``
+    address."""
 
     @model_validator(mode="after")
     def _models_fit_simulator(self):
@@ -80,13 +117,13 @@ class Model(Section):
 class Systematic(Section):
     """One named variation of the simulated world; gives one IRF beside the nominal one."""
 
-    name: Name
+    name: Name = Field(examples=["throughput-low"])
     """Name of the variation; it becomes part of the product's name."""
     kind: Literal["optical_throughput", "energy_scale", "nsb", "atmosphere"]
     """What is varied."""
-    change: Fraction | None = None
+    change: Fraction | None = Field(None, examples=["-10 %"])
     """Relative change, such as ``-10 %`` (all kinds but ``atmosphere``)."""
-    atmosphere: Name | None = None
+    atmosphere: Name | None = Field(None, examples=["la-palma-summer"])
     """Name of the atmosphere to use instead (kind ``atmosphere``)."""
 
     @model_validator(mode="after")
@@ -111,9 +148,9 @@ class Precision(Section):
     """Lower end of the energy range in which the precision is wanted."""
     energy_max: Energy = "10 TeV"
     """Upper end of the energy range in which the precision is wanted."""
-    offset_max: Offset = "1 deg"
+    offset_max: FieldRadius = "1 deg"
     """Outer radius of the offset range, from the centre of the field of view."""
-    reference: str = "pilot"
+    reference: SafePathText = "pilot"
     """Where the effective area for the estimate comes from: ``pilot`` (the open simulator's own
     table) or the path of an IRF file."""
 
@@ -135,7 +172,7 @@ class Binning(Section):
     """Upper edge of the last energy bin."""
     bins_per_decade: Annotated[int, Field(strict=True, ge=1, le=20)] = 5
     """Energy bins a decade."""
-    offset_max: Offset = "4 deg"
+    offset_max: FieldRadius = "4 deg"
     """Outer edge of the last offset bin."""
     offset_bins: Annotated[int, Field(strict=True, ge=1, le=12)] = 4
     """Number of offset bins, of equal width."""
@@ -154,20 +191,20 @@ class ProductName(Section):
 
     production: Name = "Open1"
     """Name of the production, first part of the file name (as ``Prod5`` in published ones)."""
-    version: Annotated[str, Field(pattern=r"^v[0-9]+(\.[0-9]+)*$")] = "v0.1"
+    version: _word(r"^v[0-9]{1,9}(\.[0-9]{1,9}){0,3}$", "a version such as v1.0") = "v0.1"
     """Version, last part of the file name."""
 
 
 class IRFRequest(Section):
     """What a person asks for: an IRF for a time, a place, a pointing and a model."""
 
-    name: Name
+    name: Name = Field(examples=["north-20deg-winter"])
     """Name of the request; results go to ``results/irf/<name>``. Not part of the identity."""
-    period: str
-    """ISO interval ``2026-01-01/2026-07-01`` (UTC) or the name of a period of the conditions."""
+    period: Period = Field(examples=["2026-01-01/2026-04-01"])
+    """ISO interval ``2026-01-01/2026-04-01`` (UTC) or the name of a period of the conditions."""
     site: Literal["CTAO-North", "CTAO-South"]
     """Site of the array."""
-    subarray: Name
+    subarray: Name = Field(examples=["CTAO-North"])
     """Name of a layout in ``config/subarrays``."""
     pointing: Pointing
     """Direction of the telescopes."""
@@ -189,8 +226,8 @@ class IRFRequest(Section):
     @field_validator("period")
     @classmethod
     def _period(cls, value):
-        if parse_interval(value) is None and not value.replace("-", "").replace("_", "").isalnum():
-            raise ValueError(f"{value!r} is neither the name of a period nor an ISO interval")
+        if parse_interval(value) is None and not _PERIOD_NAME.fullmatch(value):
+            raise ValueError(_NO_PERIOD.format(shorten(value)))
         return value
 
     @model_validator(mode="after")

@@ -5,10 +5,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ctabatch.config.base import Section
+from ctabatch.config.base import SafePath, Section
 
-Scope = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-_]{0,24}$")]
-Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")]
+Scope = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-_]{0,24}$",
+        json_schema_extra={"x-allowed": "up to 25 letters, digits, '.', '-' and '_'"},
+    ),
+]
+Url = Annotated[
+    str,
+    Field(
+        pattern=r"^https?://[^\s/]+(/\S*)?$",
+        json_schema_extra={"x-allowed": "an address that starts with http:// or https://"},
+    ),
+]
 
 
 class RseSettings(Section):
@@ -31,7 +43,7 @@ class RseSettings(Section):
 class LocalLakeSettings(Section):
     """The embedded lake: an SQLite catalogue and folders, no service needed."""
 
-    folder: Path = Path("lake")
+    folder: SafePath = Path("lake")
     """Where catalogue and files are; relative to the working directory. A file system with working
     locks (not every network file system has them)."""
 
@@ -54,11 +66,36 @@ class RucioSettings(Section):
     """Rucio account to work as."""
 
     auth_type: Literal["userpass", "oidc"] = "userpass"
-    """How to log in. User name and password, or the token, come from the environment or a file that
-    only its owner may read, never from here."""
+    """How to log in. The password or the token comes from a file that only its owner may read, or
+    from the environment, never from here."""
 
-    ca_cert: Path | None = None
+    username: str | None = Field(default=None, min_length=1)
+    """User name for `userpass`; that of the account by default."""
+
+    password_file: SafePath | None = None
+    """File with the password for `userpass`; the variable `RUCIO_PASSWORD` by default."""
+
+    token_file: SafePath | None = None
+    """File with the access token for `oidc`, read anew when the server refuses the last one; by
+    default the file that the variable `BEARER_TOKEN_FILE` names, or the variable `BEARER_TOKEN`."""
+
+    ca_cert: SafePath | None = None
     """Certificate authority of the server, as PEM file; those of the system by default."""
+
+    search_scopes: tuple[Scope, ...] = ()
+    """Scopes that are searched besides `lake.scope`, such as that of the DL0 data."""
+
+    staging_activity: str = Field(default="Staging", min_length=1)
+    """Activity under which tape recalls are made; the server's policy lists those there are."""
+
+    boosts: int = Field(default=3, ge=0, le=100, strict=True)
+    """How often transfers that failed for good are asked for again while waiting."""
+
+    timeout: float = Field(default=120, gt=0, le=3600, strict=True)
+    """Seconds to wait for an answer of the server."""
+
+    patience: float = Field(default=300, ge=0, le=86400, strict=True)
+    """Seconds during which a server that is away or overloaded is asked again."""
 
 
 class LakeSettings(Section):

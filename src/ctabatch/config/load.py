@@ -5,6 +5,8 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from ctabatch.config.base import shorten
+from ctabatch.config.mistakes import first_mistake
 from ctabatch.config.model import Configuration
 from ctabatch.errors import InputError
 
@@ -12,24 +14,67 @@ from ctabatch.errors import InputError
 MAXIMUM_BYTES = 1_000_000
 
 
+#: Most values that the aliases of a file may expand to.
+MAXIMUM_NODES = 100_000
+
+
 class _Loader(yaml.SafeLoader):
-    """Safe loader that refuses aliases (they can expand without bound) and doubled keys."""
+    """Safe loader that refuses doubled keys, and aliases that expand without bound."""
+
+    aliases = True
 
     def compose_node(self, parent, index):
-        if self.check_event(yaml.events.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed", problem_mark=mark)
+        if not self.aliases and self.check_event(yaml.events.AliasEvent):
+            raise self.problem("aliases (*name) are not allowed", self.peek_event())
         return super().compose_node(parent, index)
+
+    def get_single_node(self):
+        node = super().get_single_node()
+        if node is not None and _size(node, {}) > MAXIMUM_NODES:
+            raise self.problem(f"more than {MAXIMUM_NODES} values", node)
+        return node
 
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or not isinstance(key.value, str):
+                raise self.problem("a key must be plain text", key)
+            if key.tag not in _KEY_TAGS:
+                raise self.problem(f"key {shorten(key.value)} is not text; write it in quotes", key)
             if key.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key.value!r} stands twice", problem_mark=key.start_mark
-                )
+                raise self.problem(f"key {shorten(key.value)} stands twice", key)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
+
+    def construct_object(self, node, deep=False):
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError):
+            value = shorten(getattr(node, "value", ""))
+            raise self.problem(f"{value} is no valid value; write text in quotes", node) from None
+
+    @staticmethod
+    def problem(text, node):
+        return yaml.MarkedYAMLError(problem=text, problem_mark=node.start_mark)
+
+
+_KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+
+
+class _NoAliases(_Loader):
+    aliases = False
+
+
+def _size(node, known: dict) -> int:
+    """Number of values in a node with all aliases written out; grows by sums, so it is cheap."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = MAXIMUM_NODES + 1  # an alias to a node that holds it never ends
+    items = [part for pair in node.value for part in (pair if isinstance(pair, tuple) else (pair,))]
+    known[id(node)] = 1 + sum(_size(item, known) for item in items)
+    return known[id(node)]
 
 
 def read_yaml(path: Path, *, aliases: bool = False) -> dict:
@@ -47,27 +92,29 @@ def read_yaml(path: Path, *, aliases: bool = False) -> dict:
     ctabatch.errors.InputError
         The file is missing, too large or not YAML; names the line.
     """
-    path = Path(path)
+    where = str(path) if str(path).isprintable() else shorten(str(path))
     try:
-        if path.stat().st_size > MAXIMUM_BYTES:
-            raise InputError("file is too large", str(path), f"{MAXIMUM_BYTES} bytes")
-        loader = yaml.SafeLoader if aliases else _Loader
-        content = yaml.load(path.read_text(encoding="utf-8"), loader)
+        with Path(path).open("rb") as stream:
+            data = stream.read(MAXIMUM_BYTES + 1)
+        if len(data) > MAXIMUM_BYTES:
+            raise InputError("file is too large", where, f"{MAXIMUM_BYTES} bytes")
+        loader = _Loader if aliases else _NoAliases
+        content = yaml.load(data.decode("utf-8"), loader)
     except FileNotFoundError:
-        raise InputError("no such file", str(path)) from None
-    except IsADirectoryError:
-        raise InputError("is a folder", str(path), "a YAML file") from None
+        raise InputError("no such file", where) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where, "a YAML file") from None
     except UnicodeDecodeError:
-        raise InputError("is not UTF-8 text", str(path), "a YAML file") from None
+        raise InputError("is not UTF-8 text", where, "a YAML file") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise InputError(f"is not valid YAML: {problem}", f"{path}{line}") from None
+        raise InputError(f"is not valid YAML: {problem[:200]}", f"{where}{line}") from None
     except RecursionError:
-        raise InputError("is nested too deeply", str(path)) from None
+        raise InputError("is nested too deeply", where) from None
     if not isinstance(content, dict):
-        raise InputError("must hold keys and values", str(path), "a YAML mapping")
+        raise InputError("must hold keys and values", where, "a YAML mapping")
     return content
 
 
@@ -92,40 +139,4 @@ def parse_section(model, content, where: str):
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise _first_error(error, model, where) from None
-
-
-def _first_error(error: ValidationError, model, where: str) -> InputError:
-    problems = error.errors(include_url=False)
-    first = problems[0]
-    key = ".".join(str(part) for part in first["loc"])
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    allowed = None
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        message = "unknown key"
-        allowed = ", ".join(sorted(_fields(model, first["loc"][:-1])))
-    elif first["type"] == "missing":
-        message = "is missing"
-    return InputError(message + more, f"{where}: {key}" if key else where, allowed)
-
-
-def _fields(model, location) -> list[str]:
-    """Names of the fields at a location of a model; follows sections only."""
-    for part in location:
-        if isinstance(part, int) or part not in getattr(model, "model_fields", {}):
-            continue
-        found = [
-            item
-            for item in _types(model.model_fields[part].annotation)
-            if hasattr(item, "model_fields")
-        ]
-        if found:
-            model = found[0]
-    return list(getattr(model, "model_fields", {}))
-
-
-def _types(annotation):
-    yield annotation
-    for item in getattr(annotation, "__args__", ()):
-        yield from _types(item)
+        raise first_mistake(error, model, where) from None

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ctabatch.config.base import Section
+from ctabatch.config.base import SafePath, Section
 from ctabatch.config.conditions import ConditionsSettings
 from ctabatch.config.contact import Contact
 from ctabatch.config.irf import IRFRequest
@@ -34,5 +34,22 @@ class Configuration(Section):
     """Limits of a request."""
     contact: Contact = Field(default_factory=Contact)
     """Contact for the products."""
-    results: Path = Path("results")
+    results: SafePath = Path("results")
     """Folder of the results."""
+
+    @model_validator(mode="after")
+    def _thrown_range_covers_request(self):
+        if self.irf is None:
+            return self
+        bins, thrown = self.irf.binning, self.simulation.particles.gamma
+        if thrown.energy_min > bins.energy_min or thrown.energy_max < bins.energy_max:
+            raise ValueError(
+                f"irf.binning has energies from {bins.energy_min} to {bins.energy_max}, but "
+                f"simulation.particles.gamma throws {thrown.energy_min} to {thrown.energy_max} only"
+            )
+        if thrown.view_cone < bins.offset_max:
+            raise ValueError(
+                f"irf.binning.offset_max ({bins.offset_max}) is beyond "
+                f"simulation.particles.gamma.view_cone ({thrown.view_cone})"
+            )
+        return self

@@ -5,17 +5,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ctabatch.config.base import Section
+from ctabatch.config.base import SafePath, Section
 
 
 class PipelineSettings(Section):
     """One set of ctapipe configurations serves IRF production and DL3 production alike."""
 
-    process: Path = Path("config/pipeline/process.yaml")
+    process: SafePath = Path("config/pipeline/process.yaml")
     """Image cleaning, parameters and stereo reconstruction (``ctapipe-process``)."""
-    train: Path = Path("config/pipeline/train.yaml")
+    train: SafePath = Path("config/pipeline/train.yaml")
     """Energy regressor, particle classifier and disp reconstructor (``ctapipe-train-*``)."""
-    irf: Path = Path("config/pipeline/irf.yaml")
+    irf: SafePath = Path("config/pipeline/irf.yaml")
     """Cut optimisation and IRF (``ctapipe-optimize-event-selection``, ``ctapipe-compute-irf``)."""
     merge_files: Annotated[int, Field(strict=True, ge=2, le=1000)] = 50
     """Most files that one merge job reads; larger samples merge in several levels."""

@@ -2,15 +2,21 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from ctabatch.config.base import Energy, Length, Offset, Section
+from ctabatch.config.base import Energy, Offset, Section, quantity_type
 
 PARTICLES = ("gamma", "proton", "electron")
 
 
 class Throwing(Section):
-    """The phase space in which one kind of primary particle is thrown."""
+    """The phase space in which one kind of primary particle is thrown.
+
+    In a configuration a key that is left out keeps the particle's default.
+    """
+
+    # The keys are required of the model, not of the file: `Particles` fills in its defaults.
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("required"))
 
     energy_min: Energy
     """Lowest energy."""
@@ -20,7 +26,7 @@ class Throwing(Section):
     """Signed index of the power law of thrown energies."""
     view_cone: Offset
     """Half opening angle of the cone of directions around the pointing."""
-    scatter_radius: Length
+    scatter_radius: quantity_type("m", 10, 1e5)
     """Radius of the disc, perpendicular to the shower, over which cores are spread."""
     showers_per_run: Annotated[int, Field(strict=True, ge=100, le=10_000_000)]
     """Showers in one run; large enough for the start of a job to be a small part of it."""
@@ -61,6 +67,17 @@ class Particles(Section):
         showers_per_run=40_000,
     )
     """Electrons and positrons."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, value):
+        if not isinstance(value, dict):
+            return value
+        return value | {
+            name: cls.model_fields[name].default.model_dump(mode="json") | value[name]
+            for name in PARTICLES
+            if isinstance(value.get(name), dict)
+        }
 
 
 class Samples(Section):

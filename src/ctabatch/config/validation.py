@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ctabatch.config.base import Section
+from ctabatch.config.base import SafePathText, Section
 
 
 class ValidationSettings(Section):
@@ -24,7 +24,7 @@ class ValidationSettings(Section):
     """The effective area must stay below this fraction of the thrown area."""
     precision_margin: Annotated[float, Field(strict=True, ge=1)] = 1.5
     """Reached relative uncertainty may be this much larger than the wanted one."""
-    reference: str | None = None
+    reference: SafePathText | None = Field(None, examples=["reference.fits.gz"])
     """IRF file to compare with; left out: no comparison."""
     reference_pull: Annotated[float, Field(strict=True, gt=0)] = 5.0
     """Largest pull of the effective area against the reference, with `reference_systematic`."""

@@ -1,5 +1,6 @@
 """Ask the data lake for products of the same request, before anything is simulated."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from ctabatch.lake.base import DataLake
@@ -14,6 +15,12 @@ class Existing:
 
     valid: dict[str, str]  #: variant -> DID
     unusable: tuple[dict, ...]  #: DID and status of the others
+
+    @property
+    def revisions(self) -> int:
+        """How often a variant was produced without being usable now."""
+        counts = Counter(item["variant"] for item in self.unusable)
+        return max(counts.values(), default=0)
 
 
 def find_existing(lake: DataLake, digest: str, variants: list[str]) -> Existing:

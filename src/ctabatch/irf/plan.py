@@ -7,6 +7,7 @@ conditions database.
 import json
 import os
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
@@ -67,6 +68,8 @@ def make_plan(config: Configuration, where: str = "configuration") -> dict:
         "name": request.name,
         "digest": resolved.digest,
         "action": "fetch" if existing.valid else "simulate",
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+        "revision": 1 + existing.revisions,
         "existing": existing.valid,
         "not_used": list(existing.unusable),
         "products": products,
@@ -160,6 +163,7 @@ def _production(resolved: ResolvedRequest) -> dict:
             "method": "binomial, see ctabatch.irf.statistics",
         },
         "production": production,
+        "simulation": json.loads(config.simulation.model_dump_json()),
         "merge_files": config.pipeline.merge_files,
         "cost": estimate(production, config.pipeline.merge_files),
         "resources": [local_resources(config.results)],

@@ -1,5 +1,6 @@
 """From the wanted precision to numbers of showers and runs."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -30,11 +31,12 @@ class Need:
 
 
 def energy_edges(request) -> np.ndarray:
-    """Edges of the IRF's energy bins in TeV, as `pyirf.binning.create_bins_per_decade` makes them."""
+    """Edges of the IRF's energy bins in TeV, as `ctapipe.irf.binning.make_bins_per_decade` makes them."""
     bins = request.binning
-    step = 1 / bins.bins_per_decade
-    low, high = (math.log10(edge.to_value("TeV")) for edge in (bins.energy_min, bins.energy_max))
-    return 10 ** np.arange(low, high + step / 10000, step)
+    low, high = bins.energy_min.to_value("TeV"), bins.energy_max.to_value("TeV")
+    # ctapipe rounds up; the margin keeps a whole number of bins whole
+    count = math.ceil(math.log10(high / low) * bins.bins_per_decade - 1e-9)
+    return np.geomspace(low, high, count + 1)
 
 
 def showers_needed(resolved: ResolvedRequest) -> dict[str, Need]:
@@ -95,7 +97,7 @@ def _efficiencies(request, table: EfficiencyTable, particle: str, thrown: Throwi
     efficiency = np.array(
         [
             table.effective_area(particle, centres, 0.5 * (inner + outer)) / area
-            for inner, outer in zip(rings[:-1], rings[1:], strict=True)
+            for inner, outer in itertools.pairwise(rings)
         ]
     )
     energy_share = energy_fraction(

@@ -6,6 +6,7 @@ these differences are dealt with once.
 """
 
 import gzip
+import hashlib
 import io
 import warnings
 import zlib
@@ -13,11 +14,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-from astropy import units as u
 from astropy.io import fits
 
 from ctabatch.errors import InputError
+from ctabatch.irf.component import UnusableError, make_component
 
 #: Component -> HDUCLAS2 values, and the HDU names of gamma-ray components in order of preference.
 KINDS = {
@@ -35,118 +35,6 @@ TITLES = {
 #: Effective areas of other primaries, written beside that of gammas.
 OTHER_AREAS = {"proton": "EFFECTIVE AREA PROTONS", "electron": "EFFECTIVE AREA ELECTRONS"}
 
-#: HDUCLAS4 -> axes in natural order, each the stem of a pair of columns (``_LO``, ``_HI``).
-AXES = {
-    "AEFF_2D": ("ENERG", "THETA"),
-    "EDISP_2D": ("ENERG", "MIGRA", "THETA"),
-    "PSF_TABLE": ("ENERG", "THETA", "RAD"),
-    "PSF_3GAUSS": ("ENERG", "THETA"),
-    "PSF_KING": ("ENERG", "THETA"),
-    "BKG_2D": ("ENERG", "THETA"),
-    "BKG_3D": ("ENERG", "DETX", "DETY"),
-}
-#: HDUCLAS4 -> columns with values.
-COLUMNS = {
-    "AEFF_2D": ("EFFAREA",),
-    "EDISP_2D": ("MATRIX",),
-    "PSF_TABLE": ("RPSF",),
-    "PSF_3GAUSS": ("SCALE", "SIGMA_1", "SIGMA_2", "SIGMA_3", "AMPL_2", "AMPL_3"),
-    "PSF_KING": ("SIGMA", "GAMMA"),
-    "BKG_2D": ("BKG",),
-    "BKG_3D": ("BKG",),
-}
-AXIS_UNITS = {"ENERG": "TeV", "THETA": "deg", "RAD": "deg", "DETX": "deg", "DETY": "deg"}
-#: Column -> unit in which it is handed out; others are without unit.
-VALUE_UNITS = {
-    "EFFAREA": "m2",
-    "RPSF": "sr-1",
-    "BKG": "MeV-1 s-1 sr-1",
-    "SCALE": "sr-1",
-    "SIGMA_1": "deg",
-    "SIGMA_2": "deg",
-    "SIGMA_3": "deg",
-    "SIGMA": "deg",
-}
-
-
-@dataclass(frozen=True)
-class Component:
-    """One HDU of an IRF as arrays.
-
-    Parameters
-    ----------
-    kind : str
-        ``aeff``, ``edisp``, ``psf`` or ``bkg``.
-    hdu : astropy.io.fits.BinTableHDU
-        Where it comes from.
-    edges : dict
-        Axis stem (``ENERG``, ``THETA``, ...) to bin edges, shape (bins + 1,), in TeV or deg.
-    values : dict
-        Column name to array, axes in the order of `edges`, in the units of `VALUE_UNITS`.
-    gaps : tuple of str
-        Axes whose bins do not join (upper edge is not the next lower edge) or do not increase.
-    """
-
-    kind: str
-    hdu: fits.BinTableHDU
-    edges: dict
-    values: dict
-    gaps: tuple = ()
-
-    @property
-    def name(self):
-        """Name of the HDU."""
-        return self.hdu.name
-
-    @property
-    def model(self):
-        """GADF class of the component (HDUCLAS4), such as ``PSF_3GAUSS``."""
-        return self.hdu.header["HDUCLAS4"]
-
-    @property
-    def data(self):
-        """The array of a component that has a single one."""
-        (array,) = self.values.values()
-        return array
-
-    def centers(self, axis):
-        """Centres of the bins of an axis; geometric for energies, where the lower edge is > 0."""
-        edges = self.edges[axis]
-        if axis == "ENERG" and edges[0] > 0:
-            return np.sqrt(edges[:-1] * edges[1:])
-        return (edges[:-1] + edges[1:]) / 2
-
-    def bin_name(self, index):
-        """Name a bin for people, such as ``energy 1.26 to 2 TeV, offset 0 to 1 deg``."""
-        words = {"ENERG": "energy", "THETA": "offset", "RAD": "distance", "MIGRA": "migration"}
-        parts = []
-        for position, (axis, edges) in zip(index, self.edges.items(), strict=False):
-            unit = AXIS_UNITS.get(axis, "")
-            low, high = edges[position], edges[position + 1]
-            parts.append(f"{words.get(axis, axis.lower())} {low:.3g} to {high:.3g} {unit}".strip())
-        return ", ".join(parts)
-
-    def to_gammapy(self, normalise=True):
-        """Make the Gammapy object.
-
-        Parameters
-        ----------
-        normalise : bool
-            Normalise the energy dispersion along migration. Published ones hold probabilities in
-            place of densities. Gammapy normalises parametric PSFs itself when it evaluates them.
-
-        Returns
-        -------
-        gammapy.irf.IRF
-        """
-        from astropy.table import Table
-        from gammapy.irf import IRF_REGISTRY
-
-        irf = IRF_REGISTRY.get_cls(self.model.lower()).from_table(Table.read(self.hdu))
-        if normalise and self.kind == "edisp":
-            irf.normalize()
-        return irf
-
 
 @dataclass(frozen=True)
 class IRFFile:
@@ -156,6 +44,8 @@ class IRFFile:
     ----------
     path : pathlib.Path
         The file.
+    sha256 : str
+        Digest of the file's bytes.
     hdus : astropy.io.fits.HDUList
         All HDUs.
     components : dict
@@ -167,10 +57,16 @@ class IRFFile:
     """
 
     path: Path
+    sha256: str
     hdus: fits.HDUList
     components: dict
     problems: dict = field(default_factory=dict)
     other_areas: dict = field(default_factory=dict)
+
+    @property
+    def comment(self):
+        """Comments of the primary header, in which products state what made them."""
+        return "".join(map(str, self.hdus[0].header.get("COMMENT", ())))
 
     @cached_property
     def gammapy(self):
@@ -199,56 +95,23 @@ def open_irf(path, where=None):
         The file is absent, not FITS, truncated or corrupt.
     """
     path = Path(path)
-    hdus = _read_hdus(path, where)
+    hdus, sha256 = _read_hdus(path, where)
     tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
     components, problems = {}, {}
     for kind in KINDS:
         try:
-            components[kind] = _component(kind, _find(kind, tables))
-        except _UnusableError as error:
+            components[kind] = make_component(kind, _find(kind, tables))
+        except UnusableError as error:
             problems[kind] = str(error)
     others = {}
     for particle, name in OTHER_AREAS.items():
         found = [hdu for hdu in tables if hdu.name == name]
         if found:
             try:
-                others[particle] = _component("aeff", found[0])
-            except _UnusableError as error:
+                others[particle] = make_component("aeff", found[0])
+            except UnusableError as error:
                 problems[name] = str(error)
-    return IRFFile(path, hdus, components, problems, others)
-
-
-def energy_bins_in_range(edges, lower, upper):
-    """Select the energy bins that lie wholly within a range.
-
-    Parameters
-    ----------
-    edges : numpy.ndarray
-        Bin edges, shape (n + 1,).
-    lower, upper : float
-        Ends of the range, in the unit of `edges`.
-
-    Returns
-    -------
-    numpy.ndarray
-        Bool, shape (n,).
-    """
-    slack = 1e-4  # edges are float32 in published files
-    return (edges[:-1] >= lower * (1 - slack)) & (edges[1:] <= upper * (1 + slack))
-
-
-def offset_bins_in_range(edges, outer):
-    """Select the offset bins that begin inside a radius; at least the innermost one.
-
-    Parameters and result are as in `energy_bins_in_range`.
-    """
-    selected = edges[:-1] < outer * (1 - 1e-4)
-    selected[0] = True
-    return selected
-
-
-class _UnusableError(Exception):
-    """A component can't be used; the text says why."""
+    return IRFFile(path, sha256, hdus, components, problems, others)
 
 
 def _read_hdus(path, where):
@@ -261,6 +124,7 @@ def _read_hdus(path, where):
         raise refuse("does not exist") from None
     except OSError as error:
         raise refuse(error.strerror) from None
+    sha256 = hashlib.sha256(data).hexdigest()
     try:
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
@@ -284,7 +148,7 @@ def _read_hdus(path, where):
         text = str(warning.message)
         if "truncated" in text or "verification failed" in text or "Error validating" in text:
             raise refuse(f"truncated or corrupt FITS file ({_one_line(text)})")
-    return hdus
+    return hdus, sha256
 
 
 def _one_line(error):
@@ -302,51 +166,5 @@ def _find(kind, tables):
     wanted = f"HDUCLAS2 = {classes[0]}"
     present = ", ".join(hdu.name or "(unnamed)" for hdu in tables) or "no tables"
     if not found:
-        raise _UnusableError(f"no HDU with {wanted}, named {names[0]!r}; the file has: {present}")
-    raise _UnusableError(f"{len(found)} HDUs with {wanted} and the same name {found[0].name!r}")
-
-
-def _component(kind, hdu):
-    model = hdu.header.get("HDUCLAS4", "")
-    if model not in AXES:
-        known = ", ".join(name for name in AXES if name.startswith(kind.upper()))
-        raise _UnusableError(f"HDU {hdu.name!r} has HDUCLAS4 = {model!r}; allowed: {known}")
-    if len(hdu.data) != 1:
-        raise _UnusableError(f"HDU {hdu.name!r} has {len(hdu.data)} rows in place of 1")
-    edges, gaps = {}, []
-    for axis in AXES[model]:
-        low, high = (
-            np.atleast_1d(_column(hdu, f"{axis}_{end}", AXIS_UNITS.get(axis)))
-            for end in ("LO", "HI")
-        )
-        if low.ndim != 1 or low.shape != high.shape or low.size == 0:
-            raise _UnusableError(f"HDU {hdu.name!r}: columns {axis}_LO and {axis}_HI do not match")
-        edges[axis] = np.append(low, high[-1])
-        joined = np.allclose(low[1:], high[:-1], rtol=1e-4, atol=1e-9)
-        if not joined or not (np.diff(edges[axis]) > 0).all():
-            gaps.append(axis)
-    shape = tuple(len(item) - 1 for item in edges.values())
-    values = {}
-    for name in COLUMNS[model]:
-        # FITS stores the last axis first
-        array = _column(hdu, name, VALUE_UNITS.get(name)).T
-        if array.shape != shape:
-            raise _UnusableError(
-                f"HDU {hdu.name!r}: column {name} has shape {array.shape}, its axes {shape}"
-            )
-        values[name] = array
-    return Component(kind, hdu, edges, values, tuple(gaps))
-
-
-def _column(hdu, name, unit):
-    if name not in hdu.columns.names:
-        raise _UnusableError(f"HDU {hdu.name!r} has no column {name}")
-    array = np.array(hdu.data[name][0], dtype=float)
-    stored = hdu.columns[name].unit
-    try:
-        return (array * u.Unit(stored or "")).to_value(u.Unit(unit or ""))
-    except (u.UnitConversionError, ValueError, TypeError):
-        raise _UnusableError(
-            f"HDU {hdu.name!r}: column {name} has unit {stored!r}, which is not convertible to "
-            f"{unit or 'a number'}"
-        ) from None
+        raise UnusableError(f"no HDU with {wanted}, named {names[0]!r}; the file has: {present}")
+    raise UnusableError(f"{len(found)} HDUs with {wanted} and the same name {found[0].name!r}")

@@ -18,11 +18,11 @@ class Digest(NamedTuple):
 def digest(path: Path) -> Digest:
     """Read a file and return its size and checksum."""
     with Path(path).open("rb", buffering=0) as stream:
-        return _pump(stream.readinto, None)
+        return _pump(stream, None)
 
 
-def copy(source: Path, target: Path) -> Digest:
-    """Copy a file to a new one on stable storage, reading it once.
+def copy(source: Path, target: Path, *, durable: bool = True) -> Digest:
+    """Copy a file to a new one, reading it once.
 
     Parameters
     ----------
@@ -30,6 +30,8 @@ def copy(source: Path, target: Path) -> Digest:
         File to read.
     target : pathlib.Path
         File to write; it must not exist.
+    durable : bool
+        Return only when the disk has it.
 
     Returns
     -------
@@ -46,18 +48,20 @@ def copy(source: Path, target: Path) -> Digest:
         Path(target).open("xb", buffering=0) as output,
     ):
         before = os.fstat(stream.fileno())
-        result = _pump(stream.readinto, output.write)
+        result = _pump(stream, output.write)
         after = os.fstat(stream.fileno())
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise OSError(None, "the file changed while it was copied", str(source))
-        os.fsync(output.fileno())
+        if durable:
+            os.fsync(output.fileno())
     return result
 
 
-def _pump(readinto, write) -> Digest:
-    buffer = memoryview(bytearray(_BLOCK))
+def _pump(stream, write) -> Digest:
+    # One byte more than the file holds, so that its end is seen; small files are many.
+    buffer = memoryview(bytearray(min(_BLOCK, os.fstat(stream.fileno()).st_size + 1)))
     size, checksum = 0, 1
-    while count := readinto(buffer):
+    while count := stream.readinto(buffer):
         block = buffer[:count]
         size += count
         checksum = zlib.adler32(block, checksum)

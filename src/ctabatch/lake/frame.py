@@ -47,3 +47,29 @@ def _column(pd, values: list):
     elif len(types - {type(None)}) != 1 or not types <= {int, float, str, bool, type(None)}:
         dtype = object
     return pd.Series(values, dtype=dtype)
+
+
+def frame_records(frame) -> list[dict[str, Any]]:
+    """Return the rows of a table as dictionaries of plain values; absent keys are left out.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `make_frame` makes it.
+
+    Returns
+    -------
+    list of dict
+    """
+    import pandas as pd
+
+    names = list(frame.columns)
+    columns = [frame[name].astype(object).tolist() for name in names]
+    return [
+        {
+            name: value
+            for name, value in zip(names, row, strict=True)
+            if isinstance(value, list) or not pd.isna(value)
+        }
+        for row in zip(*columns, strict=True)
+    ]

@@ -229,6 +229,8 @@ class LocalLake(DataLake):
         """
         found = []
         for rse in self._rses:
+            if not self._storage.rse_folder(rse).is_dir():
+                continue
             sweep(self._storage.rse_folder(rse))
             # As the only writer: no ingest is between renaming its files and its commit.
             with self._catalogue.transaction(write=True):
@@ -262,7 +264,7 @@ def _fetch(entry: Entry, sources: list[Path], target: Path, work: Path) -> None:
     for source in sources:
         part.unlink(missing_ok=True)
         try:
-            found = copy(source, part)
+            found = copy(source, part, durable=False)
         except (FileNotFoundError, PermissionError) as error:
             if error.filename != str(source):
                 raise

@@ -87,7 +87,7 @@ class Catalogue:
     Parameters
     ----------
     path : pathlib.Path
-        SQLite file; made where absent, with its folder.
+        SQLite file; made, with its folder, by the first who writes.
     """
 
     def __init__(self, path: Path):
@@ -96,11 +96,23 @@ class Catalogue:
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """Connection of this thread and process."""
-        held = getattr(self._local, "held", None)
-        if held is None or held[0] != os.getpid():
-            held = self._local.held = (os.getpid(), self._connect())
-        return held[1]
+        """Connection of this thread and process; to an empty catalogue where there is none yet."""
+        if self._held() or self.path.exists():
+            return self._open()
+        # Only a writer makes the lake: a search in the wrong folder shall leave no trace there.
+        if not hasattr(self._local, "empty"):
+            self._local.empty = sqlite3.connect(":memory:", isolation_level=None)
+            self._make_schema(self._local.empty)
+        return self._local.empty
+
+    def _held(self) -> sqlite3.Connection | None:
+        pid, connection = getattr(self._local, "held", (None, None))
+        return connection if pid == os.getpid() else None  # never use a connection after a fork
+
+    def _open(self) -> sqlite3.Connection:
+        if not self._held():
+            self._local.held = (os.getpid(), self._connect())
+        return self._local.held[1]
 
     # Two processes that open a new catalogue at once: switching to WAL does not wait by itself.
     @retry(
@@ -140,7 +152,7 @@ class Catalogue:
     @contextmanager
     def transaction(self, write: bool = False) -> Iterator[sqlite3.Connection]:
         """Open a transaction: a consistent view, or with `write` the only writer."""
-        connection = self.connection
+        connection = self._open() if write else self.connection
         try:
             connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             try:

@@ -10,6 +10,8 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import batched
+from pathlib import Path
 
 from tenacity import Retrying, before_sleep_log, stop_after_attempt, wait_exponential
 
@@ -52,19 +54,20 @@ class Staging:
         expires = time.time() + lifetime
         with self.catalogue.transaction(write=True) as connection:
             files = self.catalogue.files(dids)
+            promised = {row[0] for row in self._wanted(rse)}
+            held = self.catalogue.replicas(files)
+            new = [e for e in files if e.id not in promised and rse not in held[e.did]]
+            size = sum(entry.bytes for entry in new)
+            check_space(self.catalogue, self.storage, rse, self.rses[rse], size)
             connection.execute(
                 "INSERT INTO requests VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
                 " SET expires = max(expires, excluded.expires)",
                 [identity, rse, expires, json.dumps(asked)],
             )
-            before = {row[0] for row in self._wanted(rse)}
             connection.executemany(
                 "INSERT OR IGNORE INTO request_files VALUES (?, ?)",
                 [(entry.id, identity) for entry in files],
             )
-            held = self.catalogue.replicas(files)
-            new = [e for e in files if e.id not in before and rse not in held[e.did]]
-            self._check_quota(rse, sum(entry.bytes for entry in new))
         return StageRequest((identity,), asked, rse)
 
     def _wanted(self, rse: str):
@@ -73,13 +76,6 @@ class Staging:
             " WHERE q.rse = ?",
             [rse],
         )
-
-    def _check_quota(self, rse: str, needed: int) -> None:
-        settings = self.rses[rse]
-        if settings.quota is not None:
-            # The request is noted already: its own reservation is not to be counted twice.
-            room = settings.model_copy(update={"quota": settings.quota + needed})
-            check_space(self.catalogue, self.storage, rse, room, needed)
 
     def requests(self) -> list[StageRequest]:
         """Return the requests that are held."""
@@ -131,19 +127,22 @@ class Staging:
         self.expire()
         deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
         files = self._files(request)
-        done = len(files) - len(self._missing(request.rse, files))
-        while pending := self._missing(request.rse, files)[:_BATCH]:
-            if time.monotonic() >= deadline:
-                raise LakeError(
-                    f"{len(files) - done} of {len(files)} files are not on {request.rse} yet after "
-                    f"{timeout:g} s",
-                    "wait longer; the request is still held",
-                )
-            self._transfer(request, pending, deadline)
-            done += len(pending)
-            if progress:
-                progress(done, len(files), pending[-1].did)
-        if progress and files:
+        missing = self._missing(request.rse, files)
+        done = len(files) - len(missing)
+        while missing:
+            for batch in batched(missing, _BATCH):
+                if time.monotonic() >= deadline:
+                    raise LakeError(
+                        f"{len(files) - done} of {len(files)} files are not on {request.rse} yet "
+                        f"after {timeout:g} s",
+                        "wait longer; the request is still held",
+                    )
+                done += self._transfer(request, batch, deadline)
+                if progress:
+                    progress(done, len(files), batch[-1].did)
+            missing = self._missing(request.rse, files)
+            done = len(files) - len(missing)
+        if progress:
             progress(len(files), len(files), files[-1].did)
 
     def _files(self, request: StageRequest) -> list[Entry]:
@@ -170,7 +169,8 @@ class Staging:
             or not self.storage.is_complete(rse, entry.did, entry.bytes)
         ]
 
-    def _transfer(self, request: StageRequest, files: list[Entry], deadline: float) -> None:
+    def _transfer(self, request: StageRequest, files: Sequence[Entry], deadline: float) -> int:
+        """Copy files and note their copies; returns how many were copied before the deadline."""
         held = self.catalogue.replicas(files)
         try:
             with incoming(self.storage.rse_folder(request.rse)) as folder:
@@ -178,10 +178,11 @@ class Staging:
                 def copy(numbered):
                     number, entry = numbered
                     sources = [rse for rse in held[entry.did] if rse != request.rse]
-                    target = folder / str(number)
-                    return self._copy(entry, sources, target, deadline), entry
+                    if sources and not self._recall(sources[0], entry.bytes, deadline):
+                        return None
+                    return self._copy(entry, sources, folder / str(number)), entry
 
-                copied = in_parallel(copy, list(enumerate(files)))
+                copied = list(filter(None, in_parallel(copy, list(enumerate(files)))))
                 with self.catalogue.transaction(write=True):
                     self._files(request)
                     entries = [entry for _, entry in copied]
@@ -189,8 +190,9 @@ class Staging:
                     self.storage.place(request.rse, [(path, e.did) for path, e in copied])
         except OSError as error:
             raise explain(error, f"staging to {request.rse}") from None
+        return len(copied)
 
-    def _copy(self, entry: Entry, sources: list[str], target, deadline: float):
+    def _copy(self, entry: Entry, sources: list[str], target: Path) -> Path:
         """Copy from the first source that has the right bytes, with several attempts."""
         for attempt in Retrying(
             stop=stop_after_attempt(_ATTEMPTS),
@@ -202,7 +204,6 @@ class Staging:
                 reasons = []
                 for rse in sources:
                     target.unlink(missing_ok=True)
-                    self._simulate_recall(rse, entry.bytes, deadline)
                     try:
                         found = self.storage.copy_in(self.storage.path(rse, entry.did), target)
                     except (FileNotFoundError, PermissionError) as error:
@@ -214,9 +215,10 @@ class Staging:
                 found = "; ".join(reasons) or "there is no other copy"
                 raise IntegrityError(f"{entry.did} can't be staged: {found}")
 
-    def _simulate_recall(self, rse: str, size: int, deadline: float) -> None:
-        settings = self.rses.get(rse)
-        if settings is None:
-            return
+    def _recall(self, rse: str, size: int, deadline: float) -> bool:
+        """Wait as long as the configured tape takes; false where the deadline comes first."""
+        settings = self.rses.get(rse, RseSettings())
         seconds = settings.latency + (size / settings.throughput if settings.throughput else 0)
-        time.sleep(max(0, min(seconds, deadline - time.monotonic())))
+        left = deadline - time.monotonic()
+        time.sleep(max(0, min(seconds, left)))
+        return seconds <= left

@@ -27,6 +27,9 @@ from ctabatch.lake.names import check_metadata, lfn_root, parse_did
 #: Appended to the name of a product.
 SUFFIX = ".meta.json"
 
+#: Id of an input that is not a product. ctao-datamodel 1.4 calls it optional, and demands a UUID.
+NO_ID = str(uuid.UUID(int=0))
+
 
 @dataclass(frozen=True)
 class ProductMetadata:
@@ -73,10 +76,11 @@ class ProductMetadata:
 def _scalar(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return value
-    return " ".join(
-        str(item.get("id") or item.get("uri")) if isinstance(item, Mapping) else str(item)
-        for item in value
-    )
+    return " ".join(_reference(item) if isinstance(item, Mapping) else str(item) for item in value)
+
+
+def _reference(item: Mapping[str, Any]) -> str:
+    return item["uri"] if item.get("id", NO_ID) == NO_ID else item["id"]
 
 
 def build_product_metadata(
@@ -103,7 +107,8 @@ def build_product_metadata(
         ``instance.id`` is made where none is given.
     activity : mapping
         What made the product: at least ``name``, ``start`` and ``configuration_id``. ``id`` and
-        ``software`` (this package) are filled in where they are absent.
+        ``software`` (this package) are filled in where they are absent, and `NO_ID` for the ``id``
+        of ``inputs`` without one.
     creation_time : astropy.time.Time or str, optional
         UTC; now by default.
     extra : mapping, optional
@@ -122,6 +127,9 @@ def build_product_metadata(
         Names the first field that ctao-datamodel does not accept.
     """
     software = {"name": "ctabatch", "version": __version__}
+    activity = {"id": str(uuid.uuid4()), "software": software} | dict(activity)
+    if activity.get("inputs"):
+        activity["inputs"] = [{"id": NO_ID} | dict(item) for item in activity["inputs"]]
     content = {
         "description": description,
         "data": data,
@@ -130,7 +138,7 @@ def build_product_metadata(
         "model": model,
         "contact": contact,
         "creation_time": Time.now() if creation_time is None else creation_time,
-        "activity": {"id": str(uuid.uuid4()), "software": software} | dict(activity),
+        "activity": activity,
         **context,
     }
     metadata = ProductMetadata(_validate(content, "metadata"), dict(extra or {}))

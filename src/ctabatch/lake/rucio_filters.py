@@ -56,13 +56,14 @@ def filters(query: Query, *, typed: bool = True) -> Iterator[list[dict]]:
 
 
 def _alternative(group: tuple[Condition, ...], typed: bool) -> dict:
+    pairs = [_condition(condition, typed) for condition in group]
     result = {}
-    for condition in group:
-        key, value = _condition(condition, typed)
-        result.setdefault(key, value)
+    for key, value in pairs:
+        if value != PRESENT:
+            result.setdefault(key, value)
     # "has the key" says nothing where another condition on the key is there already.
-    named = {key.partition(".")[0] for key, value in result.items() if value != PRESENT}
-    return {key: value for key, value in result.items() if value != PRESENT or key not in named}
+    named = {key.partition(".")[0] for key in result}
+    return result | {key: value for key, value in pairs if value == PRESENT and key not in named}
 
 
 def _condition(condition: Condition, typed: bool) -> tuple[str, int | float | bool | str]:

@@ -1,17 +1,14 @@
-"""Connection to a Rucio server: settings of the client library, login, and patience with faults.
+"""Calls of a Rucio server: each complete, repeated while the server is away, or a clear error.
 
-Rucio's client gives up at once when the server is down, asks on the terminal when a token has
-expired, and keeps tokens in a shared temporary folder where they outlive a changed password. The
-class here does none of these.
+Rucio's own client gives up at once when the server is down, and takes an answer that breaks off
+half way for a short one.
 """
 
 import logging
-import os
-import stat
-import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from tenacity import (
@@ -19,20 +16,20 @@ from tenacity import (
     Retrying,
     retry_if_exception_type,
     stop_after_delay,
-    wait_exponential_jitter,
+    wait_random_exponential,
 )
 
 from ctabatch.config.lake import RucioSettings
 from ctabatch.errors import BatchError, InputError, LakeError
+from ctabatch.lake.rucio_client import ServerError, load_client_library, make_client, one_line
 
 logger = logging.getLogger(__name__)
 
+#: Calls under way at once: enough to keep a server's workers busy, few enough not to be a burden.
+CONNECTIONS = 4
+
 #: Rucio takes at most so many DIDs a call (its schema and its bulk look-ups).
 BULK = 1000
-
-
-class ServerFault(Exception):
-    """The server is away, overloaded, or an answer broke off: worth another try."""
 
 
 def chunks(items: Iterable, size: int = BULK) -> Iterator[list]:
@@ -48,181 +45,6 @@ def did_dict(did: str) -> dict[str, str]:
     return {"scope": scope, "name": name}
 
 
-def one_line(error: Exception) -> str:
-    """Return the message of an error of Rucio without its preamble and line ends."""
-    text = " ".join(str(error).split())
-    return text.partition("Details: ")[2] or text or type(error).__name__
-
-
-def load_client_library() -> None:
-    """Make Rucio's client library read the user's settings, or ours where there are none.
-
-    Raises
-    ------
-    ctabatch.errors.LakeError
-        The library is not installed, or a settings file can't be read.
-    """
-    # A settings file without the section [client] would put the library into server mode.
-    os.environ.setdefault("RUCIO_CLIENT_MODE", "1")
-    try:
-        from rucio.common import config
-        from rucio.common.exception import ConfigLoadingError, ConfigNotFound
-    except ImportError:
-        raise LakeError(
-            "the Rucio client is not installed", "install the extra: pip install 'ctabatch[rucio]'"
-        ) from None
-    try:
-        parser = config.get_config()
-    except ConfigNotFound:
-        os.environ["RUCIO_CONFIG"] = str(Path(__file__).with_name("rucio.cfg"))
-        parser = config.get_config()
-    except ConfigLoadingError:
-        where = os.environ.get("RUCIO_CONFIG")
-        raise LakeError(f"the settings file of Rucio {where} can't be read") from None
-    if not parser.has_section("policy"):
-        parser.read(Path(__file__).with_name("rucio.cfg"))
-
-
-def read_secret(path: Path, what: str) -> str:
-    """Read a secret from a file that only its owner may read.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        File with the secret and nothing else.
-    what : str
-        Names the key of the configuration in errors.
-
-    Returns
-    -------
-    str
-    """
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text().strip()
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror}", where=what, allowed="a file to read"
-        ) from None
-    if stat.S_IMODE(mode) & 0o077:
-        raise InputError(
-            f"others may read {path}", where=what, allowed="mode 600: chmod 600 it first"
-        )
-    if not text:
-        raise InputError(f"{path} is empty", where=what, allowed="a file with the secret")
-    return text
-
-
-def _login(settings: RucioSettings) -> dict[str, str]:
-    """Return user name and password; the password from its file, else from the environment."""
-    if settings.password_file:
-        password = read_secret(settings.password_file, "lake.rucio.password_file")
-    elif not (password := os.environ.get("RUCIO_PASSWORD")):
-        raise InputError(
-            "no password for Rucio",
-            where="lake.rucio.password_file",
-            allowed="a file that only you may read, or the variable RUCIO_PASSWORD",
-        )
-    return {"username": settings.username or settings.account, "password": password}
-
-
-def _token(settings: RucioSettings) -> str:
-    """Return the OIDC token: read again each time, because others renew the file."""
-    path = settings.token_file or os.environ.get("BEARER_TOKEN_FILE")
-    if path:
-        return read_secret(Path(path), "lake.rucio.token_file")
-    if token := os.environ.get("BEARER_TOKEN"):
-        return token
-    raise InputError(
-        "no token for Rucio",
-        where="lake.rucio.token_file",
-        allowed="a file that only you may read, or the variable BEARER_TOKEN_FILE",
-    )
-
-
-def _make_client(settings: RucioSettings):
-    load_client_library()
-    import requests
-    from rucio.client import Client
-    from rucio.common.constants import HTTPMethod
-    from rucio.common.exception import ServerConnectionException
-    from rucio.common.utils import build_url
-
-    oidc = settings.auth_type == "oidc"
-
-    class PatientClient(Client):
-        """Client whose requests log in again by themselves and never ask on a terminal."""
-
-        def _get_auth_tokens(self):
-            # The library caches tokens by account only: a folder that is gone at once avoids it.
-            with tempfile.TemporaryDirectory() as folder:
-                file = f"{folder}/token"
-            return None, f"{file}.expires", file, folder
-
-        def _BaseClient__authenticate(self):  # noqa: N802 - the library's own hook
-            self.renew()
-
-        def renew(self):
-            """Get another token."""
-            if oidc:
-                self.auth_token = _token(settings)
-            else:
-                answer = self._send_request(
-                    build_url(self.auth_host, path="auth/userpass"),
-                    method=HTTPMethod.GET,
-                    headers={
-                        "X-Rucio-Username": self.creds["username"],
-                        "X-Rucio-Password": self.creds["password"],
-                    },
-                    get_token=True,
-                )
-                if answer.status_code != requests.codes.ok:
-                    raise LakeError(
-                        f"Rucio refuses the login of {self.creds['username']} for account "
-                        f"{settings.account}",
-                        "check lake.rucio.account, username and password",
-                    )
-                self.auth_token = answer.headers["X-Rucio-Auth-Token"]
-            self.headers["X-Rucio-Auth-Token"] = self.auth_token
-
-        def _send_request(self, *args, get_token=False, **options):
-            """Send a request; a refused token is renewed once, a fault is told from a refusal."""
-            try:
-                # get_token keeps the library from its own way to renew, which may ask a person.
-                answer = super()._send_request(*args, get_token=True, **options)
-            except (
-                ServerConnectionException,
-                requests.ConnectionError,
-                requests.Timeout,
-                requests.exceptions.ChunkedEncodingError,
-            ) as error:
-                raise ServerFault(type(error).__name__) from error
-            if answer.status_code in (502, 503, 504):
-                raise ServerFault(f"answer {answer.status_code}")
-            if answer.status_code == requests.codes.unauthorized and not get_token:
-                old = self.auth_token
-                self.renew()
-                if not oidc or self.auth_token != old:
-                    answer = super()._send_request(*args, get_token=True, **options)
-                if answer.status_code == requests.codes.unauthorized:
-                    raise LakeError(
-                        f"Rucio refuses the token of account {settings.account}",
-                        "it may have expired: log in again, or renew the token file",
-                    )
-            return answer
-
-    return PatientClient(
-        rucio_host=settings.host.rstrip("/"),
-        auth_host=(settings.auth_host or settings.host).rstrip("/"),
-        account=settings.account,
-        auth_type=settings.auth_type,
-        creds={} if oidc else _login(settings),
-        ca_cert=str(settings.ca_cert) if settings.ca_cert else None,
-        timeout=settings.timeout,
-        user_agent="ctabatch",
-    )
-
-
 class RucioSession:
     """Calls of a Rucio server, each complete or an error that a person can act on.
 
@@ -236,6 +58,7 @@ class RucioSession:
         self.settings = settings
         self.account = settings.account
         self._client = None
+        self._lock = threading.Lock()
 
     @property
     def token(self) -> str | None:
@@ -243,9 +66,10 @@ class RucioSession:
         return self._connected().auth_token if self.settings.auth_type == "oidc" else None
 
     def _connected(self):
-        if self._client is None:
-            self._client = self._patiently(lambda: _make_client(self.settings), "login")
-        return self._client
+        with self._lock:
+            if self._client is None:
+                self._client = self._patiently(lambda: make_client(self.settings), "login")
+            return self._client
 
     def call(self, method: str, *args, expected: Sequence[str] = (), **options) -> Any:
         """Call a method of Rucio's client.
@@ -281,6 +105,30 @@ class RucioSession:
 
         return self._patiently(attempt, method, expected)
 
+    def in_bulk(self, jobs: Iterable[tuple[str, tuple, dict]]) -> list:
+        """Make several calls, some at the same time.
+
+        Parameters
+        ----------
+        jobs : iterable of (method, arguments, options)
+            See `call`.
+
+        Returns
+        -------
+        list
+            Answers in the order of the jobs.
+        """
+        jobs = list(jobs)
+        if len(jobs) < 2:
+            return [self.call(method, *args, **options) for method, args, options in jobs]
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            futures = [pool.submit(self.call, name, *args, **kw) for name, args, kw in jobs]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
     def _patiently(self, action: Callable[[], Any], doing: str, expected: Sequence[str] = ()):
         load_client_library()
         from requests import RequestException
@@ -291,21 +139,21 @@ class RucioSession:
                 return action()
             except (RequestException, ValueError) as error:
                 # A stream that breaks off raises while it is read, at times as half a JSON line.
-                raise ServerFault(type(error).__name__) from error
+                raise ServerError(type(error).__name__) from error
             except RucioException as error:
                 if "http status code: 5" in str(error):
-                    raise ServerFault(one_line(error)) from error
+                    raise ServerError(one_line(error)) from error
                 raise
 
         try:
             return Retrying(
-                retry=retry_if_exception_type(ServerFault),
-                wait=wait_exponential_jitter(initial=0.3, max=15),
+                retry=retry_if_exception_type(ServerError),
+                wait=wait_random_exponential(multiplier=0.5, max=15),
                 stop=stop_after_delay(self.settings.patience),
                 before_sleep=self._report,
                 reraise=True,
             )(attempt)
-        except ServerFault as fault:
+        except ServerError as fault:
             raise LakeError(
                 f"the Rucio server {self.settings.host} does not answer ({doing}: {fault})",
                 "try again later; what was begun is completed then",

@@ -24,7 +24,10 @@ RAYLEIGH_DEPTH = 2974.0
 
 # Vertical optical depth of 300 Dobson units of ozone (Molina & Molina 1986: cross section times
 # 8.07e18 / cm2). The layer lies above nearly all of the Cherenkov light; a tenth counts below it.
-_OZONE = ((250, 260, 270, 280, 290, 300, 310, 320, 330, 340), (90, 90, 64, 32, 11.4, 3.2, 0.8, 0.21))
+_OZONE = (
+    (250, 260, 270, 280, 290, 300, 310, 320, 330, 340),
+    (90, 90, 64, 32, 11.4, 3.2, 0.8, 0.21),
+)
 _OZONE = (_OZONE[0], (*_OZONE[1], 0.05, 0.01))
 
 
@@ -128,17 +131,43 @@ def make_air(card, site_altitude, top=60e3, step=50.0) -> Air:
     """
     layers = layers_of(card)
     height = np.arange(site_altitude, top, step)
-    index = np.searchsorted(layers[:, 0], height, side="right") - 1
-    _, a, b, c = layers[np.clip(index, 0, 3)].T
-    density = b / (c * 100) * np.exp(-height / c)
-    overburden = a + b * np.exp(-height / c)
+    overburden, density = overburden_density(layers, height)
     return Air(height, overburden, density, REFRACTIVITY * density, layers, card)
 
 
-def ctapipe_profile(air):
-    """Make ctapipe's density profile of the same atmosphere."""
-    from ctapipe.atmosphere import FiveLayerAtmosphereDensityProfile
+def overburden_density(layers, height):
+    """Return overburden, g/cm2, and density, g/cm3, of five layers below their top at 100 km.
 
-    bottom, a, b, c = air.layers.T
-    table = np.stack([bottom * 100, a, b, c * 100, 1 / (c * 100)], axis=1)
-    return FiveLayerAtmosphereDensityProfile.from_array(table)
+    Parameters
+    ----------
+    layers : numpy.ndarray
+        Result of `layers_of`.
+    height : numpy.ndarray
+        Heights above sea level, m.
+    """
+    index = np.searchsorted(layers[:, 0], height, side="right") - 1
+    _, a, b, c = layers[np.clip(index, 0, 3)].T
+    fall = b * np.exp(-height / c)
+    return a + fall, fall / (c * 100)
+
+
+def ctapipe_profile(air):
+    """Make ctapipe's density profile of the same atmosphere, from sea level to 100 km.
+
+    A table, because ctapipe 0.32 can't store its five-layer profile (a column is named ``1/c``).
+    """
+    import astropy.units as u
+    from astropy.table import QTable
+    from ctapipe.atmosphere import TableAtmosphereDensityProfile
+
+    height = np.concatenate([np.arange(0, 30e3, 250.0), np.arange(30e3, 100e3, 1000.0)])
+    overburden, density = overburden_density(air.layers, height)
+    table = QTable(
+        {
+            "height": u.Quantity(height, u.m).to(u.km),
+            "density": u.Quantity(density, "g / cm3"),
+            "column_density": u.Quantity(overburden, "g / cm2"),
+        }
+    )
+    table.meta.update(TAB_VER=1, TAB_TYPE="ctapipe.atmosphere.TableAtmosphereDensityProfile")
+    return TableAtmosphereDensityProfile(table)

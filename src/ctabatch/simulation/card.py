@@ -115,7 +115,7 @@ class RunCard(Section):
     version: Literal[1] = CARD_VERSION
     """Version of the card format and of the simulation's physics."""
     sample: str
-    """Name of the sample, such as ``gamma-train``: the same card under another name gives other events."""
+    """Name of the sample, such as ``gamma-train``; another name gives other, independent events."""
     particle: Literal["gamma", "electron", "proton"]
     """Primary particle."""
     energy_min: Energy
@@ -146,7 +146,7 @@ class RunCard(Section):
     """Night-sky background relative to a dark sky."""
     optical_throughput: Factor = 1.0
     """Factor on the light that reaches the photon counters, all telescopes."""
-    type_throughput: dict[TelescopeType, Factor] = {}
+    type_throughput: dict[TelescopeType, Factor] = Field(default_factory=dict)
     """Further factor for single telescope types."""
     energy_scale: Factor = 1.0
     """Factor on the Cherenkov light of all showers (systematic shift of the energy scale)."""

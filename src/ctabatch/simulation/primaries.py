@@ -41,6 +41,16 @@ class Primaries:
     def __len__(self):
         return len(self.energy)
 
+    def __getitem__(self, rows):
+        """Select showers; `rows` is a slice or an array of indices."""
+        return Primaries(
+            self.particle,
+            self.energy[rows],
+            self.origin[rows],
+            self.core[rows],
+            self.distance[rows],
+        )
+
 
 def unit_vector(altitude, azimuth):
     """Return unit vectors in the ground frame, shape (..., 3); angles in rad."""

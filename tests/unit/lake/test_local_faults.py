@@ -126,6 +126,7 @@ def template(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_killed_at_every_step_of_an_ingest(template, tmp_path):
     files = new_files(tmp_path / "new", ["a1", "a2", "b1"])
     step = became_visible = 0
@@ -154,6 +155,23 @@ def test_killed_at_every_step_of_an_ingest(template, tmp_path):
             break
     assert step > 150
     assert 1 <= became_visible < step
+
+
+def test_killed_while_the_lake_is_made(tmp_path):
+    files = new_files(tmp_path / "new", ["a1"])
+    for step in range(20, 130, 2):
+        folder = tmp_path / f"lake{step}"
+
+        def ingest(step=step, folder=folder):
+            die_at(step)
+            open_lake(folder).ingest(files)
+
+        assert exit_of(in_child(ingest)) in (0, KILLED)
+        lake = open_lake(folder)
+        assert len(lake.search("")) <= 1
+        lake.ingest(files)
+        assert lake.verify(dids := [item.did for item in files]) == {}
+        assert list(lake.search("")["did"]) == dids
 
 
 def test_killed_by_signal_while_ingesting(template, tmp_path):
@@ -326,6 +344,7 @@ def test_folder_without_permission(tmp_path):
                 messages.write_text(f"{messages.read_text()}{error}\n")
                 raise
 
+        disk.chmod(0o777)
         folder.chmod(0o555)
         assert exit_of(in_child(ingest)) == 3
         folder.chmod(0o777)

@@ -1,5 +1,6 @@
 """What checks return: verdicts, and their collection in a report."""
 
+import json
 import math
 from dataclasses import dataclass, field
 
@@ -57,6 +58,8 @@ class ValidationReport:
         Range in which the wanted precision holds, in TeV.
     offset_max : float
         Outer radius of that range, in deg.
+    disclaimer : str or None
+        What has to be said wherever the product is shown.
     """
 
     product: str
@@ -64,6 +67,7 @@ class ValidationReport:
     checks: list
     energy_range: tuple
     offset_max: float
+    disclaimer: str | None = None
 
     @property
     def passed(self):
@@ -77,7 +81,7 @@ class ValidationReport:
 
     def summary(self):
         """Say in one line how it went; names the first failure."""
-        counts = {status: 0 for status in (PASSED, FAILED, SKIPPED)}
+        counts = dict.fromkeys((PASSED, FAILED, SKIPPED), 0)
         for check in self.checks:
             counts[check.status] += 1
         text = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
@@ -87,11 +91,16 @@ class ValidationReport:
         return f"{self.product}: {text}"
 
     def to_json(self):
-        """Return a dictionary for `json.dump`; the same file and settings give the same one."""
+        """Return indented JSON; the same file and settings give the same text."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
+
+    def to_dict(self):
+        """Return plain values for JSON; neither times nor folders are among them."""
         return {
             "product": self.product,
             "sha256": self.sha256,
             "passed": self.passed,
+            "disclaimer": self.disclaimer,
             "range": {
                 "energy_min_TeV": plain(self.energy_range[0]),
                 "energy_max_TeV": plain(self.energy_range[1]),
@@ -129,7 +138,7 @@ def fail_in_bins(component, bad, what, values=None, order=None):
 
     Parameters
     ----------
-    component : ctabatch.irf.reading.Component
+    component : ctabatch.irf.component.Component
         Gives names to the bins.
     bad : numpy.ndarray
         Bool, its axes are the leading ones of the component.

@@ -7,13 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ctabatch.errors import InputError
-from ctabatch.irf.reading import (
-    TITLES,
-    IRFFile,
-    energy_bins_in_range,
-    offset_bins_in_range,
-)
+from ctabatch.irf.benchmarks import read_benchmark
+from ctabatch.irf.component import energy_bins_in_range, offset_bins_in_range
+from ctabatch.irf.reading import TITLES, IRFFile
 from ctabatch.irf.statistics import energy_fraction, offset_fraction
 from ctabatch.irf.validation.result import Failed, Skipped
 
@@ -51,6 +47,13 @@ class Subject:
         if kind not in self.irf.components:
             raise Skipped(f"no usable {TITLES[kind]}, see check 'components'")
         return self.irf.components[kind]
+
+    def finite_component(self, kind):
+        """Return a component; skip the check where it is absent or has values that are no numbers."""
+        component = self.component(kind)
+        if not all(np.isfinite(array).all() for array in component.values.values()):
+            raise Skipped("values are not finite, see check 'finite'")
+        return component
 
     def absent(self, what):
         """Raise for numbers of the production that are not there."""
@@ -117,48 +120,3 @@ class Subject:
         )
         ring = offset_fraction(offset[:-1], offset[1:], math.radians(sample["view_cone_deg"]))
         return sample["showers"] * share[:, None] * ring[None, :]
-
-
-def read_benchmark(path, extension, columns):
-    """Read a table of the benchmarks file of ``ctapipe-compute-irf``.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    extension : str
-        Name of the HDU.
-    columns : tuple of str
-        Columns to read.
-
-    Returns
-    -------
-    dict
-        ``ENERG`` (TeV) and ``THETA`` (deg) edges, and each column with shape (energy, offset).
-
-    Raises
-    ------
-    ctabatch.errors.InputError
-        The file can't be read, or lacks the table or a column.
-    """
-    from astropy.table import QTable
-
-    try:
-        # astropy warns of a missing extension by an exception of its own kind
-        table = QTable.read(path, hdu=extension, format="fits")
-        result = {
-            axis: np.append(
-                table[f"{axis}_LO"][0].to_value(unit), table[f"{axis}_HI"][0].to_value(unit)[-1]
-            )
-            for axis, unit in (("ENERG", "TeV"), ("THETA", "deg"))
-        }
-        for name in columns:
-            result[name] = np.asarray(table[name][0], dtype=float).T
-    except FileNotFoundError:
-        raise InputError("no such file", str(path), "the benchmarks file of the IRF") from None
-    except (OSError, EOFError, KeyError, ValueError, TypeError, IndexError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"has no table {extension!r} with columns {', '.join(columns)} ({reason})", str(path)
-        ) from None
-    return result

@@ -1,0 +1,78 @@
+# The commands of the project. Each sets up what it needs; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+# an installed uv that works, else one of our own below .tools
+UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo $(CURDIR)/.tools/bin/uv)
+export UV
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+SNAKEMAKE := snakemake --workflow-profile profiles/local
+PYTEST_JOBS ?= 2
+BENCHMARKS := chain simulate plan lake
+
+.PHONY: help
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
+
+.tools/bin/uv:
+	python3 -m venv .tools
+	.tools/bin/pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.synced: pyproject.toml uv.lock $(wildcard plugins/*/pyproject.toml) $(filter $(CURDIR)/%,$(UV))
+	$(UV) sync --quiet --locked --all-packages --all-extras
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.synced  ## install the locked environment into .venv
+
+.PHONY: demo
+demo: setup  ## IRF production from config/config.yaml on this machine
+	$(SNAKEMAKE) irf
+
+.PHONY: test
+test: setup  ## all tests that this machine can run; REQUIRE=all turns each skip into a failure
+	pytest -n $(PYTEST_JOBS) --dist loadgroup $(PYTEST_OPTIONS)
+
+.PHONY: lint
+lint: setup  ## style of Python and Snakemake files
+	ruff check
+	ruff format --check
+	snakefmt --check workflow
+	snakemake --lint
+
+.PHONY: format
+format: setup  ## bring Python and Snakemake files into style
+	ruff check --fix
+	ruff format
+	snakefmt workflow
+
+.PHONY: docs-generated
+docs-generated: setup  ## regenerate the schema and the reference of the configuration
+	cta-batch config schema --write
+
+.PHONY: physics
+physics: setup  ## compare the open simulator with the published Prod5 IRF (needs CTA_TEST_DATA)
+	python benchmarks/physics.py $(PHYSICS_OPTIONS)
+
+.PHONY: benchmark
+benchmark: setup  ## all benchmarks, one after the other
+	for name in $(BENCHMARKS); do python benchmarks/$$name.py; done
+
+.PHONY: stack-install
+stack-install: setup  ## Debian packages and server environments of the test stacks
+	python scripts/stack/stack.py install $(PARTS)
+
+.PHONY: stack-up
+stack-up: setup  ## start the test stacks on loopback
+	python scripts/stack/stack.py up $(PARTS)
+
+.PHONY: stack-down
+stack-down: setup  ## stop the test stacks
+	python scripts/stack/stack.py down $(PARTS)
+
+.PHONY: clean
+clean:  ## remove results and caches, not the data lake
+	rm -rf results .snakemake .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Configured air-shower simulations in containers: options to image, image to runs."""

@@ -1,0 +1,79 @@
+"""Put validated products into the data lake, and get existing ones out of it."""
+
+from pathlib import Path
+
+from ctabatch.config.model import Configuration
+from ctabatch.errors import ValidationFailed
+from ctabatch.files import read_json, write_json
+from ctabatch.irf.product import dataset_did
+from ctabatch.lake.base import NewFile
+from ctabatch.lake.metadata import new_file
+from ctabatch.lake.open import open_lake
+
+
+def ingest_products(
+    config: Configuration, plan_path: Path, validation_path: Path, output: Path
+) -> dict:
+    """Ingest the products of a plan with the metadata of their sidecars.
+
+    Raises
+    ------
+    ctabatch.errors.ValidationFailed
+        A check failed; names product, check and reason. Nothing is ingested.
+    """
+    plan, validation = read_json(plan_path), read_json(validation_path)
+    _refuse_failed(plan, validation)
+    files = products_of(config, plan_path)
+    result = open_lake(config.lake).ingest(
+        list(files.values()), dataset=dataset_did(config, plan), rse=config.lake.default_rse
+    )
+    content = {
+        "products": {variant: file.did for variant, file in files.items()},
+        "dataset": dataset_did(config, plan),
+        "rse": config.lake.default_rse,
+        "registered": list(result.registered),
+        "present": list(result.present),
+    }
+    write_json(output, content)
+    return content
+
+
+def products_of(config: Configuration, plan_path: Path) -> dict[str, NewFile]:
+    """Products of a plan as the lake will take them: variant -> file, DID and metadata."""
+    plan, folder = read_json(plan_path), Path(plan_path).parent
+    return {
+        variant: new_file(folder / f"{name}.fits.gz", vo=config.lake.vo, scope=config.lake.scope)
+        for variant, name in plan["products"].items()
+    }
+
+
+def fetch_products(config: Configuration, plan_path: Path, output: Path) -> dict:
+    """Fetch the products that a plan found in the lake, beside the plan."""
+    plan, folder = read_json(plan_path), Path(plan_path).parent
+    lake = open_lake(config.lake)
+    fetched = lake.fetch(list(plan["existing"].values()), folder)
+    content = {
+        "name": plan["name"],
+        "digest": plan["digest"],
+        "products": plan["existing"],
+        "files": [str(path) for path in fetched.values()],
+    }
+    write_json(output, content)
+    return content
+
+
+def _refuse_failed(plan: dict, validation: dict) -> None:
+    if validation["digest"] != plan["digest"]:
+        raise ValidationFailed("the validation belongs to another request", "validate again")
+    failed = [
+        f"{item['product']}: {check['name']}: {check['message']}"
+        for item in validation["variants"].values()
+        for check in item["checks"]
+        if check["status"] == "failed"
+    ]
+    if failed or not validation["passed"]:
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        raise ValidationFailed(
+            f"not ingested, a check failed: {failed[0] if failed else 'see validation.json'}{more}",
+            "see report.html",
+        )

@@ -1,0 +1,123 @@
+"""The closing summary: products, where they lie, how long it took and what it cost."""
+
+import csv
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+from ctabatch.errors import InputError
+from ctabatch.files import read_json, write_json
+from ctabatch.irf.cost import load_costs, refresh_costs
+
+
+def summarise(plan_path: Path, output: Path) -> dict:
+    """Sum up a finished production and refresh the cost table with what it took.
+
+    Parameters
+    ----------
+    plan_path : pathlib.Path
+        ``plan.json``; ``ingest.json`` and ``benchmarks/`` lie beside it.
+    output : pathlib.Path
+        ``summary.json``.
+    """
+    plan, folder = read_json(plan_path), Path(plan_path).parent
+    measured = read_benchmarks(folder / "benchmarks")
+    ingest = read_json(folder / "ingest.json")
+    cpu_s = sum(row["cpu_s"] for rows in measured.values() for row in rows)
+    started = Path(plan_path).stat().st_mtime
+    content = {
+        "name": plan["name"],
+        "digest": plan["digest"],
+        "products": {
+            variant: {"file": str(folder / f"{name}.fits.gz"), "did": ingest["products"][variant]}
+            for variant, name in plan["products"].items()
+        },
+        "rse": ingest["rse"],
+        "report": str(folder / "report.html"),
+        "disclaimer": plan["disclaimer"],
+        "jobs": sum(len(rows) for rows in measured.values()),
+        "showers": plan["cost"]["showers"],
+        "cpu_hours": cpu_s / 3600,
+        "planned_cpu_hours": plan["cost"]["cpu_hours"],
+        "largest_memory_mb": max(
+            (row["memory_mb"] for rows in measured.values() for row in rows), default=None
+        ),
+        "wall_hours": (datetime.now(UTC).timestamp() - started) / 3600,
+    }
+    refresh_costs(costs_of(measured, plan, folder))
+    write_json(output, content)
+    return content
+
+
+def read_benchmarks(folder: Path) -> dict[str, list[dict]]:
+    """Read Snakemake's benchmark files: name of the step -> rows with file, cpu_s, memory_mb."""
+    found = defaultdict(list)
+    for path in sorted(folder.rglob("*.tsv")):
+        step = path.parent.name if path.parent != folder else path.stem
+        with path.open(newline="") as stream:
+            for row in csv.DictReader(stream, delimiter="\t"):
+                found[step].append(
+                    {
+                        "file": path.stem,
+                        "cpu_s": _number(row.get("cpu_time")),
+                        "memory_mb": _number(row.get("max_rss")),
+                    }
+                )
+    return dict(found)
+
+
+def costs_of(measured: dict[str, list[dict]], plan: dict, folder: Path) -> dict:
+    """Turn measurements into entries of the cost table, see `ctabatch.irf.cost.load_costs`."""
+    known, entries = load_costs(), {}
+    by_particle = defaultdict(list)
+    for row in measured.get("process", []):
+        by_particle[row["file"].split("_")[-2]].append(row["cpu_s"])
+    for particle, seconds in by_particle.items():
+        name = f"process/{particle}"
+        per_run = plan["production"]["nominal"][particle]["irf"]["showers_per_run"]
+        start = known[name]["cpu_s_start"]
+        entries[name] = {"cpu_s_per_shower": max(median(seconds) - start, 0.1) / per_run}
+    for step in ("merge", "apply", "train_energy", "train_classifier", "cuts", "irf"):
+        if measured.get(step):
+            entries[step] = {"cpu_s": median(row["cpu_s"] for row in measured[step])}
+    return entries
+
+
+def read_summary(folder: Path) -> dict:
+    """Read the summary of a folder of results, whether simulated or fetched."""
+    for name in ("summary.json", "fetched.json"):
+        if (folder / name).is_file():
+            return read_json(folder / name)
+    raise InputError(
+        f"{folder} holds no finished request", "irf show", "a folder below results/irf"
+    )
+
+
+def describe_summary(content: dict) -> str:
+    """Say in a few lines what came out."""
+    lines = []
+    if "files" in content:
+        lines.append("the product existed already in the data lake; nothing was simulated")
+        lines += [f"product    {path}" for path in content["files"]]
+        lines += [f"in lake    {did}" for did in content["products"].values()]
+        return "\n".join(lines)
+    for item in content["products"].values():
+        lines.append(f"product    {item['file']}")
+        lines.append(f"in lake    {item['did']} on {content['rse']}")
+    lines.append(f"report     {content['report']}")
+    lines.append(
+        f"cost       {content['cpu_hours']:.2g} CPU hours (planned "
+        f"{content['planned_cpu_hours']:.2g}) in {content['wall_hours']:.2g} hours, "
+        f"{content['jobs']} jobs, {content['showers']:,} showers"
+    )
+    if content["disclaimer"]:
+        lines.append(f"note       {content['disclaimer']}")
+    return "\n".join(lines)
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return 0.0

@@ -1,0 +1,72 @@
+"""Real services for the tests: each session starts instances of its own and deletes them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts/stack"
+sys.path.insert(0, str(SCRIPTS))
+
+import common  # noqa: E402
+
+import stack as stack_command  # noqa: E402
+from require import require  # noqa: E402
+
+
+def pytest_collection_modifyitems(items):
+    """All tests of this folder need a server."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("stack")
+
+
+@pytest.fixture(scope="session")
+def start_part():
+    """Start a part through scripts/stack; gives its `common.State`, or skips the test."""
+    instance = f"pytest-{os.getpid()}"
+    started = []
+
+    def command(*arguments):
+        return subprocess.run(
+            [sys.executable, SCRIPTS / "stack.py", *arguments, "--instance", instance],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def start(part):
+        state = common.State(part, instance)
+        if part not in started:
+            require(stack_command.load(part).installed(), f"{part} is absent: make stack-install")
+            started.append(part)
+            done = command("up", part)
+            assert done.returncode == 0, done.stderr
+        return state
+
+    yield start
+    for part in started:
+        command("down", part, "--purge")
+
+
+@pytest.fixture(scope="session")
+def rucio(start_part):
+    """Connection details of a Rucio server."""
+    return start_part("rucio").env()
+
+
+@pytest.fixture
+def rucio_state(start_part):
+    """The `common.State` of the Rucio server."""
+    return start_part("rucio")
+
+
+@pytest.fixture
+def rucio_admin(rucio):
+    """Calls as Rucio's root account."""
+    from ctabatch.lake.rucio_session import RucioSession
+    from rucio_tools import lake_settings
+
+    return RucioSession(lake_settings(rucio, "root").rucio)
