@@ -19,6 +19,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 
 BARE = """
+def part(count, node):
+    return range(int(node) * WIDTH, min((int(node) + 1) * WIDTH, count))
+
 RUNS = {runs}
 WIDTH = {width}
 CHUNKS = -(-RUNS // WIDTH)
@@ -36,7 +39,7 @@ rule process:
     shell: "cp {{input.events}} {{output}} 2> {{log}}"
 
 rule merge_runs:
-    input: lambda w: [f"out/runs/{{r}}.h5" for r in range(int(w.n) * WIDTH, min((int(w.n) + 1) * WIDTH, RUNS))]
+    input: lambda w: [f"out/runs/{{r}}.h5" for r in part(RUNS, w.n)]
     output: temp("out/geometry/{{n}}.h5")
     shell: "cat {{input}} > {{output}}"
 
@@ -46,7 +49,7 @@ rule apply:
     shell: "cp {{input}} {{output}}"
 
 rule merge:
-    input: lambda w: [f"out/final/{{r}}.h5" for r in range(int(w.n) * WIDTH, min((int(w.n) + 1) * WIDTH, CHUNKS))]
+    input: lambda w: [f"out/final/{{r}}.h5" for r in part(CHUNKS, w.n)]
     output: temp("out/merged/{{n}}.h5")
     shell: "cat {{input}} > {{output}}"
 
@@ -142,9 +145,8 @@ def main():
     }
     for name, (wall, cpu, memory) in medians.items():
         print(f"{name:10s}{wall:9.1f}{cpu:9.1f}{memory:11.0f}")
-    print(
-        f"ratio wall {medians['request'][0] / medians['bare'][0]:.2f}, CPU {medians['request'][1] / medians['bare'][1]:.2f} (aim <= 1.3)"
-    )
+    wall, cpu, _ = (a / b for a, b in zip(medians["request"], medians["bare"], strict=True))
+    print(f"ratio wall {wall:.2f}, CPU {cpu:.2f} (aim <= 1.3)")
 
 
 if __name__ == "__main__":

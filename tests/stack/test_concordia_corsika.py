@@ -269,6 +269,44 @@ def test_lost_registry_is_told_and_keeps_the_image(site, built):
     assert store.find(record["options_digest"]) == record
 
 
+def test_registry_that_wants_a_login(site, built, tmp_path, monkeypatch):
+    require(shutil.which("perl"), "perl is absent")
+    import common
+
+    salt = "$2b$05$abcdefghijklmnopqrstuu"
+    hashed = subprocess.run(
+        ["perl", "-e", f"print crypt('secret', '{salt}')"], capture_output=True, check=True
+    ).stdout.decode()
+    port = common.free_port()
+    (tmp_path / "htpasswd").write_text(f"me:{hashed}\n")
+    (tmp_path / "registry.yml").write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/data}}}}\n"
+        f"http: {{addr: 127.0.0.1:{port}}}\n"
+        f"auth: {{htpasswd: {{realm: test, path: {tmp_path}/htpasswd}}}}\n"
+    )
+    server = subprocess.Popen(
+        ["docker-registry", "serve", tmp_path / "registry.yml"], stderr=subprocess.DEVNULL
+    )
+    try:
+        common.wait_for(lambda: common.port_answers(port), "registry", 20)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        address = {"address": f"127.0.0.1:{port}/images", "insecure": True}
+        settings = site.request("login", images={"registry": address}).images.registry
+        with pytest.raises(registry.RegistryError, match="refuses: HTTP 401"):
+            registry.find(settings, "a" * 64)
+        login = ["registry", "login", "--username", "me", "--password-stdin"]
+        apptainer.call([*login, f"oras://127.0.0.1:{port}"], input="secret")
+        assert registry.find(settings, "a" * 64) is None
+        request, record = built
+        image = Store(request.images.store).image(record["options_digest"])
+        apptainer.push(image, f"{settings.address}:upload", True)
+        found = registry.publish(settings, "upload", "a" * 64)
+        assert found.sha256 == record["sha256"]
+    finally:
+        server.terminate()
+        server.wait()
+
+
 def test_key_that_others_can_read_is_refused(site, built, tmp_path):
     request, record = built
     private, _ = make_key(tmp_path, "open")

@@ -11,7 +11,9 @@ from ctabatch.irf.corsika import simtel_options
 from ctabatch.irf.tree import children, levels
 
 try:
-    CONFIG = parse_config(config, ", ".join(map(str, workflow.configfiles)) or "configuration")
+    CONFIG = parse_config(
+        config, ", ".join(map(str, workflow.configfiles)) or "configuration"
+    )
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -22,7 +24,8 @@ PROCESS, TRAIN, SELECT = (
 )
 
 IRF = f"{RESULTS}/irf/{CONFIG.irf.name if CONFIG.irf else 'no-request'}"
-IRF_CONTAINER = CONFIG.irf.model.container if CONFIG.irf else None
+# the licensed image where the request names one
+IRF_CONTAINER = (CONFIG.irf and CONFIG.irf.model.container) or CONFIG.pipeline.container
 
 # What ctapipe-process reads: the run card of the open simulator, or sim_telarray's file. Patterns
 # instead of input functions: they are filled in for every run.
@@ -113,7 +116,9 @@ def irf_products(wildcards):
 def irf_variant_of(wildcards):
     """The variant that a product belongs to."""
     products = irf_the_plan()["products"]
-    return next(variant for variant, name in products.items() if name == wildcards.product)
+    return next(
+        variant for variant, name in products.items() if name == wildcards.product
+    )
 
 
 def irf_computed(wildcards):
@@ -123,4 +128,7 @@ def irf_computed(wildcards):
 
 def irf_benchmarks(wildcards):
     """Benchmarks of ctapipe of all variants."""
-    return [f"{IRF}/irf/{variant}.benchmarks.fits.gz" for variant in irf_the_plan()["products"]]
+    return [
+        f"{IRF}/irf/{variant}.benchmarks.fits.gz"
+        for variant in irf_the_plan()["products"]
+    ]

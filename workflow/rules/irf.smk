@@ -1,6 +1,20 @@
 """IRF production: plan, simulate and process, train, cut, compute, validate, ingest."""
 
 
+localrules:
+    irf,
+    irf_plan,
+    irf_make_plan,
+    irf_card,
+    irf_warm,
+    irf_product,
+    irf_fetch,
+    irf_validate,
+    irf_report,
+    irf_ingest,
+    irf_summary,
+
+
 wildcard_constraints:
     sample=r"[A-Za-z0-9-]+_(gamma|proton|electron)_(train|cuts|irf)",
     run=r"\d+",
@@ -15,10 +29,10 @@ checkpoint irf_make_plan:
     output:
         plan=f"{IRF}/plan.json",
         binning=f"{IRF}/binning.yaml",
-    params:
-        config=REQUEST,
     log:
         f"{IRF}/logs/plan.log",
+    params:
+        config=REQUEST,
     shell:
         "echo {params.config:q} | cta-batch irf plan --config - --output {output.plan} 2>&1"
         " | tee {log}"
@@ -66,12 +80,12 @@ rule irf_corsika:
         f"{IRF}/logs/corsika/{{sample}}-{{run}}.log",
     benchmark:
         f"{IRF}/benchmarks/corsika/{{sample}}-{{run}}.tsv"
+    container:
+        IRF_CONTAINER
     threads: 1
     resources:
         mem_mb=2000,
         runtime=1440,
-    container:
-        IRF_CONTAINER
     shell:
         "run-corsika {input} {output} > {log} 2>&1"
 
@@ -81,18 +95,18 @@ rule irf_simtel:
         f"{IRF}/corsika/{{sample}}/{{run}}.corsika.zst",
     output:
         temp(f"{IRF}/simtel/{{sample}}/{{run}}.simtel.zst"),
-    params:
-        options=irf_simtel_options,
     log:
         f"{IRF}/logs/simtel/{{sample}}-{{run}}.log",
     benchmark:
         f"{IRF}/benchmarks/simtel/{{sample}}-{{run}}.tsv"
+    container:
+        IRF_CONTAINER
     threads: 1
     resources:
         mem_mb=4000,
         runtime=1440,
-    container:
-        IRF_CONTAINER
+    params:
+        options=irf_simtel_options,
     shell:
         "run-simtel {params.options} {input} {output} > {log} 2>&1"
 
@@ -103,8 +117,6 @@ rule irf_process:
         config=PROCESS,
     output:
         temp(f"{IRF}/runs/{{sample}}/{{run}}.dl2.h5"),
-    params:
-        source=IRF_SOURCE,
     log:
         f"{IRF}/logs/process/{{sample}}-{{run}}.log",
     benchmark:
@@ -113,6 +125,8 @@ rule irf_process:
     resources:
         mem_mb=1500,
         runtime=240,
+    params:
+        source=IRF_SOURCE,
     shell:
         "ctapipe-process --input {input.events} --output {output} --config {input.config}"
         " {params.source} --overwrite --provenance-log {log} >> {log} 2>&1"
@@ -182,12 +196,12 @@ rule irf_merge:
         irf_nodes,
     output:
         temp(f"{IRF}/dl2/{{sample}}/{{stage}}-{{level}}-{{node}}.dl2.h5"),
-    wildcard_constraints:
-        level=r"[2-9]\d*|1\d+",
     log:
         f"{IRF}/logs/merge/{{sample}}-{{stage}}-{{level}}-{{node}}.log",
     benchmark:
         f"{IRF}/benchmarks/merge/{{sample}}-{{stage}}-{{level}}-{{node}}.tsv"
+    wildcard_constraints:
+        level=r"[2-9]\d*|1\d+",
     resources:
         mem_mb=1000,
         runtime=240,
@@ -248,8 +262,6 @@ rule irf_cuts:
         binning=ancient(f"{IRF}/binning.yaml"),
     output:
         f"{IRF}/models/cuts.fits",
-    params:
-        background=lambda wildcards, input: input.get("proton") and f"-p {input.proton}" or "",
     log:
         f"{IRF}/logs/cuts.log",
     benchmark:
@@ -257,6 +269,10 @@ rule irf_cuts:
     resources:
         mem_mb=2000,
         runtime=240,
+    params:
+        background=lambda wildcards, input: input.get("proton")
+        and f"-p {input.proton}"
+        or "",
     shell:
         "ctapipe-optimize-event-selection -g {input.gamma} {params.background} --output {output}"
         " -c {input.select} -c {input.binning} --overwrite"
@@ -296,11 +312,11 @@ rule irf_product:
     output:
         irf=f"{IRF}/{{product}}.fits.gz",
         metadata=f"{IRF}/{{product}}.fits.gz.meta.json",
+    log:
+        f"{IRF}/logs/product/{{product}}.log",
     params:
         config=REQUEST,
         variant=irf_variant_of,
-    log:
-        f"{IRF}/logs/product/{{product}}.log",
     shell:
         "echo {params.config:q} | cta-batch irf product --config - --plan {input.plan}"
         " --variant {params.variant} --irf {input.irf} --output {output.irf} 2> {log}"
@@ -313,7 +329,9 @@ rule irf_validate:
         benchmarks=irf_benchmarks,
     output:
         result=report(
-            f"{IRF}/validation.json", caption="../report/validation.rst", category="Validation"
+            f"{IRF}/validation.json",
+            caption="../report/validation.rst",
+            category="Validation",
         ),
         plots=report(
             directory(f"{IRF}/plots"),
@@ -321,12 +339,12 @@ rule irf_validate:
             caption="../report/plots.rst",
             category="Plots",
         ),
-    params:
-        config=REQUEST,
     log:
         f"{IRF}/logs/validate.log",
     benchmark:
         f"{IRF}/benchmarks/validate.tsv"
+    params:
+        config=REQUEST,
     shell:
         "echo {params.config:q} | cta-batch irf validate --config - --plan {input.plan}"
         " --output {output.result} --plots {output.plots} --report-only > {log} 2>&1"
@@ -340,10 +358,10 @@ rule irf_report:
         products=irf_products,
     output:
         report(f"{IRF}/report.html", caption="../report/report.rst", category="Report"),
-    params:
-        config=REQUEST,
     log:
         f"{IRF}/logs/report.log",
+    params:
+        config=REQUEST,
     shell:
         "echo {params.config:q} | cta-batch irf report --config - --plan {input.plan}"
         " --validation {input.validation} --output {output} 2> {log}"
@@ -357,10 +375,10 @@ rule irf_ingest:
         report=f"{IRF}/report.html",
     output:
         f"{IRF}/ingest.json",
-    params:
-        config=REQUEST,
     log:
         f"{IRF}/logs/ingest.log",
+    params:
+        config=REQUEST,
     shell:
         "echo {params.config:q} | cta-batch irf ingest --config - --plan {input.plan}"
         " --validation {input.validation} --output {output} 2>&1 | tee {log}"
@@ -371,7 +389,9 @@ rule irf_summary:
         plan=ancient(f"{IRF}/plan.json"),
         ingest=f"{IRF}/ingest.json",
     output:
-        report(f"{IRF}/summary.json", caption="../report/summary.rst", category="Report"),
+        report(
+            f"{IRF}/summary.json", caption="../report/summary.rst", category="Report"
+        ),
     log:
         f"{IRF}/logs/summary.log",
     shell:
@@ -383,10 +403,10 @@ rule irf_fetch:
         f"{IRF}/plan.json",
     output:
         f"{IRF}/fetched.json",
-    params:
-        config=REQUEST,
     log:
         f"{IRF}/logs/fetch.log",
+    params:
+        config=REQUEST,
     shell:
         "echo {params.config:q} | cta-batch irf fetch --config - --plan {input}"
         " --output {output} 2>&1 | tee {log}"

@@ -1,6 +1,5 @@
 """Ask an OCI registry whether it has an image; pushing and pulling is Apptainer's business."""
 
-import base64
 import json
 import logging
 import re
@@ -21,6 +20,8 @@ SIF = "application/vnd.sylabs.sif.layer.v1.sif"
 TIMEOUT = 10
 #: Seconds after which a tag set at the same moment by somebody else is there.
 SETTLE = 1.0
+#: Where Apptainer keeps logins, depending on its version; below the home folder.
+LOGINS = (".docker/config.json", ".apptainer/docker-config.json")
 log = logging.getLogger(__name__)
 
 
@@ -171,13 +172,12 @@ def _token(headers, host: str) -> str | None:
 
 
 def _stored_login(host: str) -> str | None:
-    """Return the login that ``apptainer registry login`` stored for a host."""
-    path = Path.home() / ".apptainer" / "docker-config.json"
-    if not path.is_file():
-        return None
-    logins = json.loads(path.read_text()).get("auths", {})
-    for name, login in logins.items():
-        if name.removeprefix("https://").partition("/")[0] == host and "auth" in login:
-            base64.b64decode(login["auth"], validate=True)
-            return login["auth"]
+    """Return the login that ``apptainer registry login`` stored for a host, as Basic wants it."""
+    for path in LOGINS:
+        file = Path.home() / path
+        if not file.is_file():
+            continue
+        for name, login in json.loads(file.read_text()).get("auths", {}).items():
+            if name.removeprefix("https://").partition("/")[0] == host and login.get("auth"):
+                return login["auth"]
     return None

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ctabatch.config.base import SafePath, Section
+from ctabatch.config.base import SafePath, SafePathText, Section
 
 
 class PipelineSettings(Section):
@@ -17,5 +17,7 @@ class PipelineSettings(Section):
     """Energy regressor, particle classifier and disp reconstructor (``ctapipe-train-*``)."""
     irf: SafePath = Path("config/pipeline/irf.yaml")
     """Cut optimisation and IRF (``ctapipe-optimize-event-selection``, ``ctapipe-compute-irf``)."""
+    container: SafePathText = "containers/pipeline/pipeline.sif"
+    """Image with this package and ctapipe, used where Snakemake is given ``--sdm apptainer``."""
     merge_files: Annotated[int, Field(strict=True, ge=2, le=1000)] = 50
     """Most files that one merge job reads; larger samples merge in several levels."""

@@ -33,6 +33,7 @@ CARD_VERSION = 1
 CARD_SUFFIX = ".openiact.json"
 
 Coordinate = quantity_type("m", -1e5, 1e5)
+MagneticField = quantity_type("uT", -100, 100)
 Latitude = quantity_type("deg", -90, 90)
 Longitude = quantity_type("deg", -180, 360)
 Factor = Annotated[float, Field(gt=0, le=100)]
@@ -50,6 +51,10 @@ class Site(Section):
     """Geodetic longitude, east positive."""
     altitude: Length
     """Altitude above sea level of the plane z = 0, where the core positions are."""
+    magnetic_north: MagneticField = "0 uT"
+    """Geomagnetic field towards magnetic north, which counts as the x axis."""
+    magnetic_down: MagneticField = "0 uT"
+    """Geomagnetic field downwards."""
 
 
 class Telescope(Section):

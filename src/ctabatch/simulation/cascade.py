@@ -75,7 +75,7 @@ def altitude(depth, heights):
 
 
 @numba.njit(cache=True, fastmath=True)
-def electromagnetic(profile, axes, code, energy, start, place, heights, rng):
+def electromagnetic(profile, axes, code, energy, start, place, heights, bend, rng):
     """Develop one electromagnetic cascade into `GROUPS` branches.
 
     A branch is a line through the air, the mean of its particles' scattered directions weighted with
@@ -96,6 +96,8 @@ def electromagnetic(profile, axes, code, energy, start, place, heights, rng):
         Transverse position x and y (m) at the birth, slopes x and y.
     heights : numpy.ndarray
         Result of `axis_heights`.
+    bend : numpy.ndarray
+        Change of the slopes of a positron of 1 TeV in a m of magnetic field, rad / m, shape (2,).
     rng : numpy.random.Generator
         Source of random numbers.
 
@@ -111,9 +113,10 @@ def electromagnetic(profile, axes, code, energy, start, place, heights, rng):
     birth = altitude(start, heights)
     rate = 4 / 3 * (math.log(1 / SOFT_FRACTION) - (1 - SOFT_FRACTION))
     rate += 0.5 * (1 - SOFT_FRACTION**2)
-    stack = np.empty((256, 7))  # kind, energy, depth, x, y, slope x, slope y
+    # kind, energy, depth, x, y, slope x, slope y, charge
+    stack = np.zeros((256, 8))
     stack[0, 0], stack[0, 1], stack[0, 2] = code, energy, start
-    stack[0, 3:] = 0.0
+    stack[0, 7] = -1.0
     weight = np.zeros(GROUPS)
     n = 1
     first = -1.0
@@ -122,6 +125,7 @@ def electromagnetic(profile, axes, code, energy, start, place, heights, rng):
         n -= 1
         kind, e, x = int(stack[n, 0]), stack[n, 1], stack[n, 2]
         px, py, sx, sy = stack[n, 3], stack[n, 4], stack[n, 5], stack[n, 6]
+        charge = stack[n, 7]
         primary = first < 0
         # Particles come depth first, so those of a branch follow each other.
         group = min(int(done / energy * GROUPS), GROUPS - 1)
@@ -161,7 +165,8 @@ def electromagnetic(profile, axes, code, energy, start, place, heights, rng):
         path = altitude(x, heights) - altitude(end, heights)
         if kind == ELECTRON:
             scatter = SCATTERING / e * math.sqrt((end - x) / RADIATION_LENGTH)
-            kick_x, kick_y = scatter * rng.standard_normal(), scatter * rng.standard_normal()
+            kick_x = scatter * rng.standard_normal() + charge * bend[0] * path / e
+            kick_y = scatter * rng.standard_normal() + charge * bend[1] * path / e
             # Half of the deflection counts for the way itself.
             px, py = px + 0.5 * kick_x * path, py + 0.5 * kick_y * path
         else:
@@ -174,6 +179,8 @@ def electromagnetic(profile, axes, code, energy, start, place, heights, rng):
             row = stack[n]
             row[0], row[1] = (ELECTRON, (1 - share) * e) if side == 0 else (other, share * e)
             row[2], row[3], row[4], row[5], row[6] = end, px, py, sx, sy
+            # Pairs have both charges; an electron that radiates keeps its own.
+            row[7] = charge if kind == ELECTRON else 1.0 - 2.0 * side
             n += 1
     best, deepest = -1.0, 0
     for i in range(profile.shape[1]):

@@ -129,7 +129,7 @@ def _pions(energy, leading_pion, out, rng):
 
 
 @numba.njit(cache=True, fastmath=True)
-def develop(code, energy, heights, profile, axes, muons, rng):
+def develop(code, energy, heights, bend, profile, axes, muons, rng):
     """Develop one shower.
 
     Parameters
@@ -140,6 +140,8 @@ def develop(code, energy, heights, profile, axes, muons, rng):
         Its energy, TeV.
     heights : numpy.ndarray
         Length along the axis from the ground plane to slant depths 0, 1, 2... g/cm2, m.
+    bend : numpy.ndarray
+        Effect of the magnetic field, see `ctabatch.simulation.cascade.electromagnetic`.
     profile, axes, muons : numpy.ndarray
         Work space of `Scratch`; filled.
     rng : numpy.random.Generator
@@ -155,7 +157,7 @@ def develop(code, energy, heights, profile, axes, muons, rng):
     if code in (PHOTON, ELECTRON):
         line = (0.0, 0.0, 0.0, 0.0)
         first = electromagnetic(
-            profile[:GROUPS], axes[:GROUPS], code, energy, 0.0, line, heights, rng
+            profile[:GROUPS], axes[:GROUPS], code, energy, 0.0, line, heights, bend, rng
         )
         return GROUPS, 0, first
 
@@ -232,7 +234,15 @@ def develop(code, energy, heights, profile, axes, muons, rng):
                     end = n_axes + GROUPS
                     line = (px, py, slope_x, slope_y)
                     electromagnetic(
-                        profile[n_axes:end], axes[n_axes:end], PHOTON, part, x, line, heights, rng
+                        profile[n_axes:end],
+                        axes[n_axes:end],
+                        PHOTON,
+                        part,
+                        x,
+                        line,
+                        heights,
+                        bend,
+                        rng,
                     )
                     n_axes = end
                     continue

@@ -22,9 +22,10 @@ HEIGHT_STEP = 500.0  #: between the heights of the table, m
 LATERAL_ANGLES = 13  #: groups of angles that lateral positions are tabulated for
 QUANTILES = 33  #: nodes of the inverse cumulative distributions
 
-# Part of the lateral spread across the line of sight that remains at a fixed direction of the photon:
-# position and direction of an electron have a correlation of sqrt(3)/2 in multiple scattering.
-LATERAL_REMAINDER = 0.5
+# Part of the lateral spread that remains at a fixed direction of the photon: position and direction of
+# an electron have a correlation of sqrt(3)/2 in multiple scattering, which leaves 0.5; somewhat more is
+# taken, because the correlation is not perfect over a cascade.
+LATERAL_REMAINDER = 0.6
 
 
 def electron_spectrum(stage, log_energy):

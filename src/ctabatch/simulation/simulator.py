@@ -65,6 +65,10 @@ class Simulator:
         azimuth = card.azimuth.to_value("rad")
         self.view = np.stack([unit_vector(altitude, azimuth), *sky_axes(altitude, azimuth)])
         self.air = make_air(card.atmosphere, card.site.altitude.to_value("m"))
+        site = card.site
+        self._field = np.array(
+            [site.magnetic_north.to_value("T"), 0.0, -site.magnetic_down.to_value("T")]
+        )
         self.tables = light.make_tables(self.air)
         self._vertical = cascade.vertical_heights(self.air)
         kinds = sorted({t.type for t in telescopes})
@@ -103,6 +107,10 @@ class Simulator:
         heights = cascade.axis_heights(self._vertical, self.air.overburden[0], cosine)
         bins = int(np.ceil((len(heights) - 1) / cascade.DEPTH_STEP))
         return np.array([across, other, origin]), heights, cosine, bins
+
+    def _bend(self, frame):
+        """Change of slope of a positron of 1 TeV along an axis, rad / m, by the Lorentz force."""
+        return 0.299792458e-3 * frame[:2] @ np.cross(-frame[2], self._field)
 
     def _light_curves(self):
         """Mean photo-electrons by energy and distance from the axis for each kind of telescope.
@@ -195,8 +203,8 @@ class Simulator:
         work = self._scratch
         profile = work.profile[:, :bins]
         n_axes, n_muons, first = hadrons.develop(
-            cascade.CODES[primaries.particle], primaries.energy[number], heights, profile,
-            work.axes, work.muons, rng,
+            cascade.CODES[primaries.particle], primaries.energy[number], heights, self._bend(frame),
+            profile, work.axes, work.muons, rng,
         )  # fmt: skip
         n = photons.slices_of(
             profile, work.axes, n_axes, core, frame, heights, cosine, self.tables.length,

@@ -127,6 +127,7 @@ class OpenIACTEventSource(EventSource):
     def simulation_config(self):
         """How showers are thrown."""
         card = self.card
+        north, down = card.site.magnetic_north, card.site.magnetic_down
         return {
             self.run: SimulationConfigContainer(
                 run_number=self.run,
@@ -150,7 +151,9 @@ class OpenIACTEventSource(EventSource):
                 min_scatter_range=0 * u.m,
                 core_pos_mode=0,
                 prod_site_alt=card.site.altitude,
-                prod_site_B_total=0 * u.uT,
+                prod_site_B_total=np.hypot(north, down),
+                prod_site_B_inclination=np.arctan2(down, north),
+                prod_site_B_declination=0 * u.rad,
                 corsika_wlen_min=250 * u.nm,
                 corsika_wlen_max=700 * u.nm,
             )

@@ -9,6 +9,8 @@ from ctabatch.simulation.instrument import MODELS
 from ctabatch.simulation.primaries import draw, draw_energies
 from require import require
 
+FIELD_FREE = np.zeros(2)
+
 
 @pytest.fixture(scope="module")
 def air():
@@ -21,7 +23,9 @@ def profiles(code, energy, showers, rng, bins=34):
     work = hadrons.make_scratch(bins)
     summed, muons, first = np.zeros((showers, bins)), [], []
     for i in range(showers):
-        n, m, x = hadrons.develop(code, energy, heights, work.profile, work.axes, work.muons, rng)
+        n, m, x = hadrons.develop(
+            code, energy, heights, FIELD_FREE, work.profile, work.axes, work.muons, rng
+        )
         summed[i] = work.profile[:n].sum(axis=0)
         muons.append(m)
         first.append(x)
@@ -90,6 +94,34 @@ def test_hadrons_have_muons_and_less_light_that_grows_with_energy(rng):
         assert muons.mean() > 1
         assert summed.sum(axis=1).std() / summed.sum(axis=1).mean() > 0.15
     assert 0.1 < part[0.1] < part[1.0] < part[10.0] < 0.85
+
+
+def branch_lines(energy, bend, rng, showers=150):
+    """Mean slopes and start positions of showers, weighted with particles; shape (showers, 2)."""
+    heights = np.linspace(60e3, 0, 851)
+    work = hadrons.make_scratch(34)
+    slopes = np.zeros((showers, 2))
+    for i in range(showers):
+        n, _, _ = hadrons.develop(
+            cascade.PHOTON, energy, heights, bend, work.profile, work.axes, work.muons, rng
+        )
+        weight = work.profile[:n].sum(axis=1)
+        slopes[i] = weight @ work.axes[:n, 3:5] / weight.sum()
+    return np.rad2deg(slopes.std(axis=0))
+
+
+def test_axes_scatter_less_at_high_energy(rng):
+    low, high = (branch_lines(energy, FIELD_FREE, rng) for energy in (0.1, 1.0))
+    assert (low > 0.01).all()
+    assert (low < 0.15).all()
+    assert (high < 0.3 * low).all()
+
+
+def test_the_magnetic_field_spreads_across_itself(rng):
+    free = branch_lines(0.1, FIELD_FREE, rng)
+    bent = branch_lines(0.1, np.array([0.3e-3 * 40e-6, 0.0]), rng)
+    assert bent[0] > 1.2 * free[0]
+    assert bent[1] == pytest.approx(free[1], rel=0.4)
 
 
 def test_yield_is_below_that_of_fast_particles(air):

@@ -153,6 +153,11 @@ class Connection:
                 api = await self._open()
                 self.requests += 1
                 return await function(api)
+            except asyncio.CancelledError:
+                if asyncio.current_task().cancelling():
+                    raise
+                # Transports cancel themselves, too, when a connection breaks.
+                raise PassingError(f"the connection broke while trying to {what}") from None
             except Exception as error:
                 understood = understand(what, error)
                 if isinstance(understood, LoginLostError) and not renewed:

@@ -21,14 +21,21 @@ from snakemake_executor_plugin_dirac.cancellation import kill
 from snakemake_executor_plugin_dirac.checks import Limits, check_login, needs_of
 from snakemake_executor_plugin_dirac.client import Connection
 from snakemake_executor_plugin_dirac.errors import ServerRefusedError
-from snakemake_executor_plugin_dirac.identity import Identity, group_name
+from snakemake_executor_plugin_dirac.identity import (
+    Identity,
+    file_name,
+    group_name,
+    singles_of,
+)
 from snakemake_executor_plugin_dirac.logs import Logs
 from snakemake_executor_plugin_dirac.settings import words
-from snakemake_executor_plugin_dirac.status import Monitor, Tracked
+from snakemake_executor_plugin_dirac.status import Monitor, Tracked, Verdict
 from snakemake_executor_plugin_dirac.submission import Ready, Submitter
 
-#: Output sandboxes that are fetched at once; seconds for the end of a submission at a stop.
-FETCHES_AT_ONCE, STOP_PATIENCE = 8, 90
+#: Output sandboxes that are fetched at once.
+FETCHES_AT_ONCE = 8
+#: Seconds for the end of a submission at a stop, and for the end of polling.
+STOP_PATIENCE, SHUTDOWN_PATIENCE = 90, 30
 
 
 class Executor(RemoteExecutor):
@@ -154,8 +161,7 @@ class Executor(RemoteExecutor):
         )
 
     def _ready(self, job) -> Ready:
-        singles = list(job.jobs) if job.is_group() else [job]
-        for single in singles:
+        for single in singles_of(job):
             for file in single.output:
                 if not file.is_storage:
                     raise WorkflowError(
@@ -207,29 +213,19 @@ class Executor(RemoteExecutor):
 
     async def check_active_jobs(self, active_jobs):
         """Look at all jobs in one search; report those that ended."""
-        if self.monitor is None or not self.monitor.jobs:
+        if self.monitor is None or not self.monitor.jobs or self.stopping:
             return
         self._poll = self.connection.submit(self.monitor.poll())
         try:
             ended = await asyncio.wrap_future(self._poll)
         except (asyncio.CancelledError, concurrent.futures.CancelledError):
-            if not self.stopping:
-                raise
-            ended = []
+            ended = []  # at the end of the run only: `shutdown` does it
         except ServerRefusedError as error:
             self.logger.warning(f"{error}; asking again later.")
             ended = []
-        succeeded = [number for number, _, verdict in ended if verdict.done]
-        failed = [item for item in ended if not item[2].done]
-        for _, tracked, verdict in ended:
-            if verdict.done:
-                self.report_job_success(tracked.info)
-        if succeeded:
-            self.adoption.consumed(succeeded)
-            if self.settings.logs == "all":
-                await self._bounded(self._fetch_log(number) for number in succeeded)
-        if failed:
-            await self._bounded(self._report_failure(*item) for item in failed)
+        if ended:
+            await self._bounded(self._report(*item) for item in ended)
+            self.adoption.consumed(number for number, _, verdict in ended if verdict.done)
         for info in active_jobs:
             if int(info.external_jobid) in self.monitor.jobs:
                 yield info
@@ -243,8 +239,31 @@ class Executor(RemoteExecutor):
 
         await asyncio.gather(*map(one, coroutines))
 
-    async def _fetch_log(self, number):
-        await self.connection.wait(self.logs.fetch(number))
+    async def _report(self, number, tracked, verdict):
+        """Tell Snakemake that a job ended."""
+        if verdict.done:
+            missing = await self._missing_outputs(tracked.info.job)
+            if not missing:
+                self.report_job_success(tracked.info)
+                if self.settings.logs == "all":
+                    await self.connection.wait(self.logs.fetch(number))
+                return
+            reason = f"{tracked.describe()}, but the storage lacks {', '.join(missing)}"
+            verdict = Verdict(False, reason)
+        await self._report_failure(number, tracked, verdict)
+
+    async def _missing_outputs(self, job) -> list[str]:
+        """Return outputs that are not in the storage: Snakemake itself would end the whole run."""
+        unneeded = set(self.dag.get_unneeded_temp_files(job))
+        files = [file for single in singles_of(job) for file in single.output]
+        files = [file for file in files if file not in unneeded]
+        end = time.monotonic() + self.workflow.execution_settings.latency_wait
+        while True:
+            found = await asyncio.gather(*(file.exists() for file in files))
+            files = [file for file, there in zip(files, found, strict=True) if not there]
+            if not files or time.monotonic() > end:
+                return [file_name(file) for file in files]
+            await asyncio.sleep(0.5)
 
     async def _report_failure(self, number, tracked, verdict):
         """Stop what must not go on, fetch the log, tell Snakemake."""
@@ -297,8 +316,15 @@ class Executor(RemoteExecutor):
     def shutdown(self):
         """End polling and the connection; jobs that run go on."""
         self.stopping = True
-        if self._poll is not None:
-            self._poll.cancel()
+        with self.lock:
+            self.wait = False
+        end = time.monotonic() + SHUTDOWN_PATIENCE
+        while self.wait_thread.is_alive() and time.monotonic() < end:
+            if self._poll is not None:
+                self._poll.cancel()
+            self.wait_thread.join(0.2)
+        if self.wait_thread.is_alive():  # it waits for a log or a kill: end that
+            self.connection.close()
         super().shutdown()
         if self.submitter is not None and not self.connection.closed:
             with contextlib.suppress(TimeoutError):
@@ -307,6 +333,5 @@ class Executor(RemoteExecutor):
 
 
 async def _all_exist(job) -> bool:
-    singles = list(job.jobs) if job.is_group() else [job]
-    found = await asyncio.gather(*(file.exists() for single in singles for file in single.output))
-    return all(found)
+    files = [file for single in singles_of(job) for file in single.output]
+    return all(await asyncio.gather(*(file.exists() for file in files)))

@@ -78,7 +78,7 @@ class Identity:
 
     def _missing(self, jobs):
         """Walk to all jobs, upstream of `jobs` too, that have no digest yet."""
-        seen, stack = set(), [single for job in jobs for single in _singles(job)]
+        seen, stack = set(), [single for job in jobs for single in singles_of(job)]
         while stack:
             job = stack.pop()
             if job in seen or job in self._jobs:
@@ -105,7 +105,7 @@ class Identity:
 
     def name(self, job) -> str:
         """Return the DIRAC name of a job or group job; `prepare` must have seen it."""
-        singles = sorted(_singles(job), key=lambda single: [file_name(f) for f in single.output])
+        singles = sorted(singles_of(job), key=lambda single: [file_name(f) for f in single.output])
         title = job.groupid if job.is_group() else job.rule.name
         what = _digest([self.group, [_outputs(single) for single in singles]])
         how = _digest([self._how(single) for single in singles])
@@ -153,7 +153,8 @@ class Identity:
         return self._rules[rule]
 
 
-def _singles(job):
+def singles_of(job) -> list:
+    """Return the jobs of a group job, or the job itself."""
     return list(job.jobs) if job.is_group() else [job]
 
 
