@@ -27,7 +27,7 @@ def lake_settings(env, account="operator", scope="dpps", **changes):
         "host": env["RUCIO_HOST"],
         "account": account,
         "password_file": Path(env["RUCIO_PASSWORDS"]) / account,
-        "patience": 60,
+        "patience": 600,
         "boosts": 1,
         **changes,
     }

@@ -22,6 +22,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]
 
+#: Longest wait for a server to start, seconds: on a busy machine many times the usual.
+PATIENCE = 300
+
 
 class StackError(Exception):
     """A part could not be installed, started or stopped; one line that says what to do."""
@@ -62,7 +65,7 @@ def port_answers(port: int) -> bool:
     return False
 
 
-def wait_for(ready: Callable[[], bool], what: str, timeout: float = 60, alive=None) -> None:
+def wait_for(ready: Callable[[], bool], what: str, timeout: float = PATIENCE, alive=None) -> None:
     """Wait until `ready` returns true.
 
     Parameters
@@ -210,8 +213,10 @@ class State:
     @contextlib.contextmanager
     def locked(self):
         """Let one process at a time start or stop this instance."""
-        stack_dir().mkdir(parents=True, exist_ok=True)
-        with (stack_dir() / f".{self.name}.lock").open("w") as handle:
+        # Outside of the state folder, which may be deleted while another process waits.
+        folder = stack_dir() / "lock"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / self.name).open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 

@@ -1,5 +1,6 @@
 """DIRAC's configuration: the central one and those of server, client and worker node."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,6 +48,7 @@ DATABASES = {
     ),
 }
 OPTIMISERS = ("JobPath", "JobSanity", "InputData", "JobScheduling")
+HEARTBEAT = int(os.environ.get("DIRAC9_HEARTBEAT", "10"))
 ANYBODY = {"Default": "authenticated"}
 
 
@@ -253,7 +255,14 @@ def _systems(ports: Mapping[str, int], password: str, sandboxes: Path) -> dict:
         "StopOnApplicationFailure": "False",
     }
     workload["Agents"] = {"JobAgent": agent}
-    workload["JobWrapper"] = {"MinOutputDataBufferGB": 0, "MasterCatalogOnlyFlag": "True"}
+    workload["JobWrapper"] = {
+        "MinOutputDataBufferGB": 0,
+        "MasterCatalogOnlyFlag": "True",
+        # A kill reaches the payload with the answer to a heartbeat: one at the start, then by
+        # default one in 30 minutes. Until then a killed job goes on, and may end as Done.
+        "CheckingTime": HEARTBEAT,
+        "MinCheckingTime": HEARTBEAT,
+    }
     return systems
 
 

@@ -56,8 +56,17 @@ def _make_dirac() -> None:
         apt_install([f"python{PYTHON}-dev"])
     run([uv(), "pip", "sync", "--quiet", "--python", python, requirements])
     _copy_interpreter(folder)
-    shutil.copy(loopback, folder / f"lib/python{PYTHON}/site-packages/sitecustomize.py")
-    run([python, "-c", "import DIRAC, M2Crypto, MySQLdb"])
+    # Not as sitecustomize: Debian's Python has one of its own, which comes first.
+    packages = folder / f"lib/python{PYTHON}/site-packages"
+    shutil.copy(loopback, packages / "stack_loopback.py")
+    (packages / "stack_loopback.pth").write_text("import stack_loopback\n")
+    run(
+        [
+            python,
+            "-c",
+            "import DIRAC, M2Crypto, MySQLdb, sys; assert 'stack_loopback' in sys.modules",
+        ]
+    )
     stamp.write_text(digest)
 
 

@@ -36,8 +36,8 @@ __all__ = ["down", "install", "running", "up"]
 AUXILIARY = ("mariadb", "opensearch", "s3", "idp", "diracx")
 # The CS is a process of its own: the other services read it while they start.
 PROCESSES = (*AUXILIARY, "configuration", "services", "executors")
-# Seconds; a starved machine of continuous integration takes its time.
-STARTUP = 180
+# Seconds; a starved machine takes minutes, and a process that ends is noticed at once.
+STARTUP = 600
 # DIRAC keeps these users' proxies for their jobs; the pilot has one to ask for jobs with.
 WITH_PROXY = ("alice", "bob", "pilot")
 PROXY_HOURS = 72

@@ -140,9 +140,9 @@ def _answers(url: str) -> bool:
 def _spawn(state: State, name: str, argv, url: str, env=None) -> None:
     """Start a server and wait until it answers."""
     state.spawn(name, [_python(), *argv], env=env)
-    wait_for(
-        lambda: _answers(url), f"{name} ({state.logs}/{name}.log)", alive=lambda: state.alive(name)
-    )
+    what = f"{name} ({state.logs}/{name}.log)"
+    # Minutes, not seconds, where other work takes the processors.
+    wait_for(lambda: _answers(url), what, timeout=300, alive=lambda: state.alive(name))
 
 
 def start_server(state: State) -> None:

@@ -60,10 +60,7 @@ def up(state: State) -> None:
     )
     # The server imports for seconds and needs no table before its first request.
     state.spawn("server", _gunicorn(state), env=variables)
-    common.wait_for(
-        lambda: common.port_answers(state.port("issuer")), "the token issuer", 30,
-        lambda: state.alive("issuer"),
-    )  # fmt: skip
+    _wait_for_port(state, "issuer")
     common.run(
         [python, SERVER / "bootstrap.py", state.folder / "etc/bootstrap.json"],
         env={**os.environ, **variables},
@@ -78,7 +75,7 @@ def up(state: State) -> None:
         },
     )
     host = f"http://127.0.0.1:{state.port('server')}"
-    common.wait_for(lambda: _ping(host), "the Rucio server", 60, lambda: state.alive("server"))
+    common.wait_for(lambda: _ping(host), "the Rucio server", alive=lambda: state.alive("server"))
     state.write_env(
         {
             "RUCIO_HOST": host,
@@ -116,6 +113,11 @@ def start_server(state: State) -> None:
 def _variables(state: State) -> dict[str, str]:
     # Whoever starts the server may have switched Rucio's library to client mode for himself.
     return {"RUCIO_CONFIG": str(state.folder / "etc/rucio.cfg"), "RUCIO_CLIENT_MODE": ""}
+
+
+def _wait_for_port(state: State, name: str) -> None:
+    port = state.port(name)
+    common.wait_for(lambda: common.port_answers(port), name, alive=lambda: state.alive(name))
 
 
 def _ping(host: str) -> bool:
@@ -180,7 +182,7 @@ def _postgresql(state: State) -> None:
             [*psql, "-d", "postgres", "-qc", "select 1"], capture_output=True, check=False
         ).returncode
 
-    common.wait_for(answers, "PostgreSQL", 30, lambda: state.alive("postgresql"))
+    common.wait_for(answers, "PostgreSQL", alive=lambda: state.alive("postgresql"))
     there = common.run(
         [*psql, "-d", "postgres", "-tAc", "select 1 from pg_database where datname='rucio'"]
     )
@@ -212,10 +214,7 @@ xrootd.chksum max 4 adler32
     path = state.folder / "etc/xrootd.cfg"
     path.write_text(config)
     state.spawn("xrootd", ["xrootd", "-c", path, "-n", state.name], user=user)
-    common.wait_for(
-        lambda: common.port_answers(state.port("xrootd")), "XRootD", 30,
-        lambda: state.alive("xrootd"),
-    )  # fmt: skip
+    _wait_for_port(state, "xrootd")
 
 
 def _gunicorn(state: State) -> list:

@@ -13,10 +13,10 @@ from ctabatch.simulation.muons import REACH, muon_light
 from ctabatch.simulation.primaries import Primaries, sky_axes, unit_vector
 
 #: Photo-electrons that a camera needs at the least to trigger.
-LEAST_LIGHT = 16.0
+LEAST_LIGHT = 18.0
 #: Showers can't trigger when the mean light of their gamma ray is below this part of the trigger
-#: charge (measured: of those simulated without it, none of 474 gammas, one of 210 protons is lost).
-HOPE = {"gamma": 0.9, "electron": 0.9, "proton": 0.28}
+#: charge (measured without this cut: it loses none of 474 gammas and one of 210 protons).
+HOPE = {"gamma": 0.9, "electron": 0.9, "proton": 0.25}
 #: Light further outside the field of view than this is not followed, rad.
 FIELD_MARGIN = np.deg2rad(0.5)
 #: Showers from further outside the field of view than this can't trigger, rad.

@@ -28,19 +28,15 @@ def thrown_area(subject):
     """Effective areas stay well below the area over which showers were thrown.
 
     A larger fraction means that showers beyond the edge would have been seen, too: the area is cut
-    off. Bins with fewer gammas than ``minimum_counts`` are left out, where the numbers are known.
+    off. Bins with fewer selected events than ``minimum_counts`` are left out.
     """
     area = subject.finite_component("aeff")
     limit = subject.settings.thrown_area_fraction
-    enough = True
-    if subject.counts is not None:
-        enough = subject.counts >= subject.settings.minimum_counts
     largest = {}
     for particle, component in {"gamma": area, **subject.irf.other_areas}.items():
         fraction = component.data / subject.thrown_area(particle)
-        bad = fraction >= limit
-        if particle == "gamma":
-            bad &= enough
+        selected = fraction * subject.thrown_in_bins(particle, component)
+        bad = (fraction >= limit) & (selected >= subject.settings.minimum_counts)
         what = f"{component.name} reaches {limit:g} of the thrown area or more"
         fail_in_bins(component, bad, what, fraction, fraction)
         largest[particle] = fraction.max()
