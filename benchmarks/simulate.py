@@ -27,6 +27,9 @@ import importlib, json, resource, sys, tempfile, time, warnings
 warnings.filterwarnings("ignore")
 warm, card, config, module, run = sys.argv[1:6]
 if module:
+    # Both sources take files of the same ending: the installed one steps aside.
+    from ctabatch.simulation.source import OpenIACTEventSource
+    OpenIACTEventSource.is_compatible = staticmethod(lambda path: False)
     importlib.import_module(module)
 from ctapipe.io import EventSource
 from ctapipe.tools.process import ProcessorTool
@@ -142,7 +145,6 @@ def main():
             other = folder / "prototype"
             other.mkdir()
             cards = prototype_cards(other, options.showers)
-            # A source of the same name has to win over the installed one: a plain module first.
             result = drive(*cards, module="openiact", path=Path(options.prototype).resolve())
             baseline, label = show("prototype", result, options.showers), "prototype, same run"
     for key in ("showers", "events"):

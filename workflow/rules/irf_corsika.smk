@@ -34,7 +34,8 @@ rule irf_corsika:
 
 rule irf_simtel:
     input:
-        f"{IRF}/corsika/{{sample}}/{{run}}.corsika.zst",
+        events=f"{IRF}/corsika/{{sample}}/{{run}}.corsika.zst",
+        plan=ancient(f"{IRF}/plan.json"),
     output:
         temp(f"{IRF}/simtel/{{sample}}/{{run}}.simtel.zst"),
     log:
@@ -50,4 +51,4 @@ rule irf_simtel:
     params:
         options=irf_simtel_options,
     shell:
-        "run-simtel {params.options} {input} {output} > {log} 2>&1"
+        "run-simtel {params.options} {input.events} {output} > {log} 2>&1"
