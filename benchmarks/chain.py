@@ -71,6 +71,7 @@ def main():
             "XDG_DATA_HOME": f"{temporary}/data",
             "XDG_CACHE_HOME": f"{temporary}/cache",
             "OMP_NUM_THREADS": "1",
+            "COLUMNS": "10000",  # rich breaks lines that are wider
         }
         options = ["--workflow-profile", "profiles/local", "--configfile", config]
         run(["snakemake", "results/irf/compiled.json", *options], folder, environment)

@@ -31,11 +31,11 @@ RING = 2.0  # deg, radius of the field that the background is averaged over
 SHARES = {
     ("train", "gamma"): 0.5,
     ("train", "proton"): 1.0,
-    ("cuts", "gamma"): 0.3,
+    ("cuts", "gamma"): 0.6,
     ("cuts", "proton"): 0.6,
     ("cuts", "electron"): 0.1,
     ("irf", "gamma"): 1.0,
-    ("irf", "proton"): 2.5,
+    ("irf", "proton"): 2.0,
     ("irf", "electron"): 0.15,
 }
 #: Narrower than a production: only offsets below 2 deg and reconstructed energies to 20 TeV count.
@@ -45,8 +45,8 @@ THROWN = {
     "electron": {"energy_min": "0.02 TeV", "energy_max": "20 TeV", "view_cone": "3 deg"},
 }
 SCATTER = {"gamma": "1000 m", "proton": "1000 m", "electron": "1000 m"}
-#: Harder spectrum of what models are trained with, so that there are enough events at high energy.
-TRAIN_INDEX = -1.6
+#: Harder than the -2 of a production, so that a small run has events above 1 TeV, too.
+SPECTRAL_INDEX = -1.6
 #: Edges are powers of 10 ** 0.2, so that `compare` evaluates at the centres of bins.
 BINNING = {
     "DefaultTrueEnergyBins": {
@@ -100,7 +100,7 @@ class Chain:
             particle=particle,
             scatter_radius=SCATTER[particle],
             showers_per_run=self.per_run,
-            spectral_index=TRAIN_INDEX if sample == "train" else -2.0,
+            spectral_index=SPECTRAL_INDEX,
             zenith="20 deg",
             azimuth="180 deg",
             site=layout.site,
@@ -295,7 +295,7 @@ def main():
     parser.add_argument("--reference", type=Path, default=Path(data) / REFERENCE if data else None)
     parser.add_argument("--work", type=Path, default=Path("results/physics"))
     parser.add_argument("--config", type=Path, default=REPOSITORY / "config" / "pipeline")
-    parser.add_argument("--showers", type=int, default=200_000, help="size of the IRF gammas")
+    parser.add_argument("--showers", type=int, default=100_000, help="size of the IRF gammas")
     parser.add_argument("--per-run", type=int, default=20_000, help="showers a run")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--quick", action="store_true", help="a tenth of the showers")

@@ -220,7 +220,7 @@ def start_storage(state: State) -> str:
         f"oss.localroot {folder}/data\nall.adminpath {folder}/admin\nall.pidpath {folder}/admin\n"
     )
     if user:
-        for path in (folder, *folder.rglob("*")):
+        for path in (folder, folder / "data", folder / "data" / "scratch", folder / "admin"):
             shutil.chown(path, user, user)
     state.spawn("storage", [shutil.which("xrootd") or "xrootd", "-c", configuration], user=user)
     wait_for(lambda: port_answers(port), "XRootD", alive=lambda: state.alive("storage"))

@@ -18,6 +18,7 @@ class Checkout:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "XDG_DATA_HOME": str(folder / "home" / "data"),
             "XDG_CACHE_HOME": str(folder / "home" / "cache"),
+            "COLUMNS": "10000",  # rich breaks lines that are wider
         }
 
     def run(self, *command, check=True, **options):

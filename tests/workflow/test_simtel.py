@@ -50,13 +50,13 @@ def test_command_lines_of_the_licensed_chain(licensed):
 
 
 def test_corsika_card_of_a_run(licensed):
-    target = "results/irf/small/corsika/nominal_proton_irf/2.card"
+    target = "results/irf/small/corsika/nominal_gamma_irf/2.card"
     licensed.snakemake(target, config="licensed.yaml")
     lines = (licensed.folder / target).read_text().splitlines()
     card = dict(line.split(maxsplit=1) for line in lines if " " in line)
     assert card["RUNNR"].strip() == "2"
-    assert card["PRMPAR"].strip() == "14"
-    assert card["ERANGE"].split() == ["500", "50000"]
+    assert card["PRMPAR"].strip() == "1"
+    assert card["ERANGE"].split() == ["500", "20000"]
     assert card["PHIP"].split()[0] == "0.0000"
     assert sum(line.startswith("SEED") for line in lines) == 4
     assert sum(line.startswith("TELESCOPE") for line in lines) == 13

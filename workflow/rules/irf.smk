@@ -31,6 +31,7 @@ checkpoint irf_make_plan:
         binning=f"{IRF}/binning.yaml",
     log:
         f"{IRF}/logs/plan.log",
+    retries: 0
     params:
         config=REQUEST,
     shell:
@@ -262,6 +263,7 @@ rule irf_product:
         metadata=f"{IRF}/{{product}}.fits.gz.meta.json",
     log:
         f"{IRF}/logs/product/{{product}}.log",
+    retries: 0
     params:
         config=REQUEST,
         variant=irf_variant_of,
@@ -291,6 +293,7 @@ rule irf_validate:
         f"{IRF}/logs/validate.log",
     benchmark:
         f"{IRF}/benchmarks/validate.tsv"
+    retries: 0
     params:
         config=REQUEST,
     shell:
@@ -308,6 +311,7 @@ rule irf_report:
         report(f"{IRF}/report.html", caption="../report/report.rst", category="Report"),
     log:
         f"{IRF}/logs/report.log",
+    retries: 0
     params:
         config=REQUEST,
     shell:
@@ -325,6 +329,7 @@ rule irf_ingest:
         f"{IRF}/ingest.json",
     log:
         f"{IRF}/logs/ingest.log",
+    retries: 0
     params:
         config=REQUEST,
     shell:

@@ -1,6 +1,7 @@
 """Servers listen on the loopback interface instead of all of them.
 
-Imported at each start of the environment's Python, by a .pth file beside it. DIRAC's services bind to the empty address, and have no option for another.
+Imported at each start of the environment's Python, by a .pth file beside it: DIRAC's services bind
+to the empty address, and have no option for another.
 """
 
 import socket

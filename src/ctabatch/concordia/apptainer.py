@@ -119,7 +119,7 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def build(definition: Path, image: Path, log: Path, level: int = 12) -> None:
+def build(definition: Path, image: Path, log: Path, level: int = 6) -> None:
     """Build `image` from `definition`; both, and all files named there, lie in one build folder.
 
     Parameters

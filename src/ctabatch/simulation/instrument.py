@@ -80,20 +80,20 @@ MODELS = {
         # (CTAO table; Abe et al. 2023, LST-1 performance).
         TelescopeModel(
             "LST", "LST", "LSTCam", "LST", "PARABOLIC", 1, 198, 386.7, 370.0, 28.0, 29.237,
-            psf=0.028, psf_growth=0.35, reflections=1, transmission=0.54, sensor=_PMT,
-            nsb_rate=0.246, sampling_rate=1.024, samples=40, pulse_width=2.64, trigger_charge=33.0,
+            psf=0.028, psf_growth=0.35, reflections=1, transmission=0.51, sensor=_PMT,
+            nsb_rate=0.246, sampling_rate=1.024, samples=40, pulse_width=2.64, trigger_charge=34.0,
         ),
         # MST: 12 m modified Davies-Cotton, 88 m2 with shadowing, f = 16 m (CTAO table);
         # NectarCam: 265 modules of 7 pixels, 0.17 deg (Glicenstein et al. 2013).
         TelescopeModel(
             "MST-NectarCam", "MST", "NectarCam", "MST", "HYBRID", 1, 86, 106.2, 88.0, 16.0, 16.445,
-            psf=0.040, psf_growth=0.15, reflections=1, transmission=0.54, sensor=_PMT,
-            nsb_rate=0.24, samples=60, pulse_width=2.45, trigger_charge=38.0,
+            psf=0.040, psf_growth=0.15, reflections=1, transmission=0.51, sensor=_PMT,
+            nsb_rate=0.24, samples=60, pulse_width=2.45, trigger_charge=40.0,
         ),
         # FlashCam: 147 modules of 12 pixels, 250 MHz sampling of a shaped pulse (Puehlhofer 2019).
         TelescopeModel(
             "MST-FlashCam", "MST", "FlashCam", "MST", "HYBRID", 1, 86, 106.2, 88.0, 16.0, 16.445,
-            psf=0.040, psf_growth=0.15, reflections=1, transmission=0.53, sensor=_PMT,
+            psf=0.040, psf_growth=0.15, reflections=1, transmission=0.50, sensor=_PMT,
             nsb_rate=0.24, charge_window=10.0, sampling_rate=0.25, samples=36, pulse_width=8.0,
             trigger_charge=40.0,
         ),
@@ -101,7 +101,7 @@ MODELS = {
         # 0.16 deg in 32 modules (CTAO table; White et al. 2021).
         TelescopeModel(
             "SST", "SST", "SSTCam", "SST", "SCHWARZSCHILD_COUDER", 2, 18, 14.1, 7.0, 2.15, 2.15191,
-            psf=0.050, psf_growth=0.02, reflections=2, transmission=0.66, sensor=_SIPM,
+            psf=0.050, psf_growth=0.02, reflections=2, transmission=0.62, sensor=_SIPM,
             hexagonal=False, pitch=0.0062, pixel_width=0.006, nsb_rate=0.04, charge_window=12.0,
             charge_spread=0.35, electronic_noise=0.4, samples=128, pulse_width=9.0,
             trigger_charge=22.0, trigger_jitter=1.0,

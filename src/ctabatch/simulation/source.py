@@ -42,6 +42,7 @@ from ctabatch.simulation.simulator import Simulator
 PRIMARY_STREAM, SHOWER_STREAM = 0, 1
 #: Showers simulated with one random stream.
 BATCH = 5000
+DEPTH = u.g / u.cm**2
 #: Bins of the histogram of thrown showers.
 ENERGY_BINS, DISTANCE_BINS = 60, 40
 
@@ -50,6 +51,10 @@ class OpenIACTEventSource(EventSource):
     """Simulate a run of a run card; gives images with peak times (DL1) of triggered showers."""
 
     run = Int(1, min=1, max=2**31 - 1, help="Run number; becomes the obs_id.").tag(config=True)
+    true_images = Bool(
+        False,
+        help="Give true images too; ctapipe then parametrises them as well, which costs a third more.",
+    ).tag(config=True)
 
     true_images = Bool(
         False,
@@ -68,6 +73,8 @@ class OpenIACTEventSource(EventSource):
         if allowed is not None:
             self._subarray = self._subarray.select_subarray(self.simulator.ids)
         self._profile = ctapipe_profile(self.simulator.air)
+        self._altitude = 90 * u.deg - self.card.zenith
+        self._pointing = (self._altitude.to(u.rad), self.card.azimuth.to(u.rad))
         self._primaries = draw(self.card, self._rng(PRIMARY_STREAM))
         self.metadata.update(
             is_simulation=True, producer=PRODUCER_ID, disclaimer=DISCLAIMER, card=self.card.digest()
@@ -91,10 +98,6 @@ class OpenIACTEventSource(EventSource):
     def atmosphere_density_profile(self):
         """Density profile of the card's atmosphere."""
         return self._profile
-
-    @property
-    def _altitude(self):
-        return 90 * u.deg - self.card.zenith
 
     @property
     def observation_blocks(self):
@@ -191,11 +194,11 @@ class OpenIACTEventSource(EventSource):
                 count += 1
 
     def _container(self, event, primaries, number, count):
-        card, i = self.card, event.number
+        i = event.number
         altitude, azimuth = altitude_azimuth(primaries.origin[i])
         # Showers come a millisecond apart, so that every event has a time of its own.
         time = Time(60000 + self.run / 24, number * 1e-3 / 86400, format="mjd", scale="tai")
-        pointing_alt, pointing_az = self._altitude.to(u.rad), card.azimuth.to(u.rad)
+        pointing_alt, pointing_az = self._pointing
         tel_ids = sorted(event.cameras)
         shower = SimulatedShowerContainer(
             energy=u.Quantity(primaries.energy[i], u.TeV),
@@ -204,8 +207,8 @@ class OpenIACTEventSource(EventSource):
             core_x=u.Quantity(primaries.core[i, 0], u.m),
             core_y=u.Quantity(primaries.core[i, 1], u.m),
             h_first_int=u.Quantity(event.first_interaction, u.m),
-            x_max=u.Quantity(event.depth_of_maximum, u.g / u.cm**2),
-            starting_grammage=u.Quantity(0.0, u.g / u.cm**2),
+            x_max=u.Quantity(event.depth_of_maximum, DEPTH),
+            starting_grammage=u.Quantity(0.0, DEPTH),
             shower_primary_id=PRIMARY_IDS[primaries.particle],
         )
         container = ArrayEventContainer(
@@ -221,6 +224,7 @@ class OpenIACTEventSource(EventSource):
         container.monitoring.pointing = ArrayPointingContainer(
             array_altitude=pointing_alt, array_azimuth=pointing_az
         )
+        no_error = u.Quantity(0.0, u.m)
         for tel_id in tel_ids:
             camera = event.cameras[tel_id]
             container.trigger.tel[tel_id] = TelescopeTriggerContainer(
@@ -234,7 +238,7 @@ class OpenIACTEventSource(EventSource):
                 true_image=camera.true_image if self.true_images else None,
                 impact=TelescopeImpactParameterContainer(
                     distance=u.Quantity(camera.impact, u.m),
-                    distance_uncert=u.Quantity(0.0, u.m),
+                    distance_uncert=no_error,
                     prefix="true_impact",
                 ),
             )

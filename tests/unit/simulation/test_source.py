@@ -51,7 +51,7 @@ def test_other_runs_are_other_showers(card_file, run_five):
 
 
 def test_events_are_complete(card_file):
-    found = events(card_file, max_events=5)
+    found = events(card_file, max_events=5, true_images=True)
     assert len(found) == 5
     for event in found:
         assert len(event.dl1.tel) >= 2

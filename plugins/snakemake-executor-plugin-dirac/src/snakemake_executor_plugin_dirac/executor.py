@@ -50,6 +50,7 @@ class Executor(RemoteExecutor):
         self.submitter = None
         self._poll = None
         self._sources = None
+        self._condemned: set[int] = set()
         self.connection = Connection(settings, self.logger)
         patience = settings.start_patience * 60
         try:
@@ -224,7 +225,9 @@ class Executor(RemoteExecutor):
             self.logger.warning(f"{error}; asking again later.")
             ended = []
         if ended:
-            await self._bounded(self._report(*item) for item in ended)
+            self._condemned |= {number for number, _, verdict in ended if verdict.kill}
+            begin = time.monotonic()
+            await self._bounded(self._report(*item, begin) for item in ended)
             self.adoption.consumed(number for number, _, verdict in ended if verdict.done)
         for info in active_jobs:
             if int(info.external_jobid) in self.monitor.jobs:
@@ -239,10 +242,10 @@ class Executor(RemoteExecutor):
 
         await asyncio.gather(*map(one, coroutines))
 
-    async def _report(self, number, tracked, verdict):
-        """Tell Snakemake that a job ended."""
+    async def _report(self, number, tracked, verdict, begin):
+        """Tell Snakemake that a job ended; all that ended together wait from `begin` on."""
         if verdict.done:
-            missing = await self._missing_outputs(tracked.info.job)
+            missing = await self._missing_outputs(tracked.info.job, begin)
             if not missing:
                 self.report_job_success(tracked.info)
                 if self.settings.logs == "all":
@@ -250,14 +253,14 @@ class Executor(RemoteExecutor):
                 return
             reason = f"{tracked.describe()}, but the storage lacks {', '.join(missing)}"
             verdict = Verdict(False, reason)
-        await self._report_failure(number, tracked, verdict)
+        await self._report_failure(number, tracked, verdict, begin)
 
-    async def _missing_outputs(self, job) -> list[str]:
+    async def _missing_outputs(self, job, begin) -> list[str]:
         """Return outputs that are not in the storage: Snakemake itself would end the whole run."""
         unneeded = set(self.dag.get_unneeded_temp_files(job))
         files = [file for single in singles_of(job) for file in single.output]
         files = [file for file in files if file not in unneeded]
-        end = time.monotonic() + self.workflow.execution_settings.latency_wait
+        end = begin + self.workflow.execution_settings.latency_wait
         while True:
             found = await asyncio.gather(*(file.exists() for file in files))
             files = [file for file, there in zip(files, found, strict=True) if not there]
@@ -265,13 +268,15 @@ class Executor(RemoteExecutor):
                 return [file_name(file) for file in files]
             await asyncio.sleep(0.5)
 
-    async def _report_failure(self, number, tracked, verdict):
+    async def _report_failure(self, number, tracked, verdict, begin):
         """Stop what must not go on, fetch the log, tell Snakemake."""
         if verdict.kill:
             await self.connection.wait(kill(self.connection, [number]))
+            self._condemned.discard(number)
         files, tail = [], ""
         if self.settings.logs != "none":
-            files, tail = await self.connection.wait(self.logs.fetch(number, verdict.grace))
+            grace = max(0, begin + verdict.grace - time.monotonic())
+            files, tail = await self.connection.wait(self.logs.fetch(number, grace))
         reason = f"DIRAC job {number}: {verdict.reason}"
         if problem := self.logs.problem(tail):
             reason += f": {problem}"
@@ -310,7 +315,7 @@ class Executor(RemoteExecutor):
         if self.submitter is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.submitter.stop(), STOP_PATIENCE)
-        numbers = list(self.monitor.jobs)
+        numbers = [*self.monitor.jobs, *self._condemned]
         return await kill(self.connection, numbers, patience=STOP_PATIENCE)
 
     def shutdown(self):
