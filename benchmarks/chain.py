@@ -76,8 +76,9 @@ def main():
         options = ["--workflow-profile", "profiles/local", "--configfile", config]
         run(["snakemake", "results/irf/compiled.json", *options], folder, environment)
         run(["snakemake", "irf_plan", *options], folder, environment)
-        dry = ["snakemake", "irf", *options, "--dry-run", "--printshellcmds", "--logger", "rich"]
-        output = run([*dry, "--rerun-triggers", "mtime"], folder, environment)[2]
+        # without the profile: its logger leaves out the commands of a dry run
+        dry = ["--dry-run", "--printshellcmds", "--cores", "1", "--configfile", config]
+        output = run(["snakemake", "irf", *dry], folder, environment)[2]
         commands = re.findall(r"(ctapipe-\S+ .*?>> \S+ 2>&1)", output.stdout + output.stderr)
         commands = sorted(dict.fromkeys(commands), key=stage)
         wall, cpu, _ = run(["snakemake", "irf", *options], folder, environment)

@@ -42,7 +42,9 @@ def test_real_events_pass_the_process_rule(licensed, test_data):
 
 
 def test_command_lines_of_the_licensed_chain(licensed):
-    done = licensed.snakemake("irf", "--dry-run", "--printshellcmds", config="licensed.yaml")
+    # without the profile: its logger leaves out the commands of a dry run
+    dry = ["--dry-run", "--printshellcmds", "--cores", "1", "--configfile", "licensed.yaml"]
+    done = licensed.run("snakemake", "irf", *dry)
     text = done.stdout + done.stderr
     assert "run-corsika" in text
     assert "run-simtel -C telescope_zenith_angle=20" in text
