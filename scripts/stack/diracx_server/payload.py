@@ -81,9 +81,7 @@ class Payload:
         await self.status("Running", "Downloading InputSandbox")
         for item in self.jdl.getListFromExpression("InputSandbox"):
             if item.startswith("SB:"):
-                await self.ask(
-                    lambda item=item: download_sandbox(item, self.folder, client=api)
-                )
+                await self.ask(lambda item=item: download_sandbox(item, self.folder, client=api))
         if self.fault == "slow":
             await asyncio.sleep(self.seconds)
         executable = self.jdl.getAttributeString("Executable")

@@ -31,7 +31,7 @@ class Need:
 
 
 def energy_edges(request) -> np.ndarray:
-    """Edges of the IRF's energy bins in TeV, as `ctapipe.irf.binning.make_bins_per_decade` makes them."""
+    """Edges in TeV of the energy bins, as `ctapipe.irf.binning.make_bins_per_decade` makes them."""
     bins = request.binning
     low, high = bins.energy_min.to_value("TeV"), bins.energy_max.to_value("TeV")
     # ctapipe rounds up; the margin keeps a whole number of bins whole
