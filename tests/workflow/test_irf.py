@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("production")]
+pytestmark = pytest.mark.slow
 
 RESULTS = Path("results/irf/small")
 
