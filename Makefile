@@ -37,6 +37,10 @@ test: setup  ## all tests that this machine can run; REQUIRE=all turns each skip
 	# by file: loadgroup of xdist 3.8 does nothing with pytest 9.2
 	pytest -n $(PYTEST_JOBS) --dist loadfile $(PYTEST_OPTIONS)
 
+.PHONY: test-stack
+test-stack: setup  ## tests against the servers of scripts/stack (after make stack-install)
+	pytest $(PYTEST_OPTIONS) tests/stack plugins/snakemake-executor-plugin-dirac/tests
+
 .PHONY: lint
 lint: setup  ## style of Python and Snakemake files
 	ruff check

@@ -64,6 +64,7 @@ BINNING = {
         "fov_offset_max": "2 deg",
         "fov_offset_n_bins": 2,
     },
+    "PSF3DMaker": {"source_offset_max": "1 deg", "source_offset_n_bins": 200},
     "EventSelectionOptimizer": {"obs_time": "50 hour"},
     "IrfTool": {"obs_time": "50 hour"},
 }

@@ -18,11 +18,15 @@ from require import require  # noqa: E402
 
 @pytest.fixture(scope="session")
 def stack():
-    """Start the fast stack under a name of its own; stop it at the end."""
+    """Start the fast stack under a name of its own and stop it at the end.
+
+    ``DIRACX_TEST_INSTANCE`` names an instance (empty: the default one) to be used and kept.
+    """
     import diracx_part
     from common import State, environment
 
-    state = State("diracx", f"test{os.getpid()}")
+    kept = os.environ.get("DIRACX_TEST_INSTANCE")
+    state = State("diracx", f"test{os.getpid()}" if kept is None else kept)
     require(
         (environment("diracx") / "bin/python").exists(),
         "no DiracX server here: python scripts/stack/stack.py install diracx",
@@ -36,8 +40,9 @@ def stack():
     try:
         yield state
     finally:
-        diracx_part.down(state)
-        state.purge()
+        if kept is None:
+            diracx_part.down(state)
+            state.purge()
 
 
 class Grid:
@@ -92,7 +97,7 @@ class Grid:
                 stderr=subprocess.STDOUT,
             )
 
-    def run(self, *options, env=None, timeout=180):
+    def run(self, *options, env=None, timeout=600):
         """Run to the end; returns exit code and output."""
         process = self.start(*options, env=env)
         try:
@@ -104,7 +109,7 @@ class Grid:
     def log(self, name="log"):
         return (self.folder / name).read_text(errors="replace")
 
-    def wait_for(self, text, log="log", timeout=60):
+    def wait_for(self, text, log="log", timeout=240):
         end = time.monotonic() + timeout
         while text not in self.log(log):
             assert time.monotonic() < end, f"{text!r} not in:\n{self.log(log)}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from ctabatch.config.base import SafePath, Section
+from ctabatch.config.concordia import ConcordiaRequest
 from ctabatch.config.conditions import ConditionsSettings
 from ctabatch.config.contact import Contact
 from ctabatch.config.irf import IRFRequest
@@ -20,6 +21,8 @@ class Configuration(Section):
 
     irf: IRFRequest | None = None
     """Request of an IRF; needed by the target ``irf``."""
+    concordia: ConcordiaRequest | None = None
+    """Air-shower simulation in a container, made by ``cta-batch concordia``."""
     simulation: SimulationSettings = Field(default_factory=SimulationSettings)
     """Production settings."""
     pipeline: PipelineSettings = Field(default_factory=PipelineSettings)

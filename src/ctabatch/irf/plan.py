@@ -5,8 +5,9 @@ conditions database.
 """
 
 import json
+import math
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def make_plan(config: Configuration, where: str = "configuration") -> dict:
     }
     if not existing.valid:
         plan |= _production(resolved)
-        _check_limits(config, plan, where)
+        _check_limits(resolved, plan, where)
     return plan
 
 
@@ -171,26 +172,55 @@ def _production(resolved: ResolvedRequest) -> dict:
     }
 
 
-def _check_limits(config: Configuration, plan: dict, where: str) -> None:
+def _check_limits(resolved: ResolvedRequest, plan: dict, where: str) -> None:
     """Refuse a production that passes a limit; says which precision would fit."""
-    cost, limits = plan["cost"], config.limits
-    storage = limits.storage.to_value("byte")
+    passed = _passed_limit(resolved.config, plan["cost"])
+    if passed is None:
+        return
+    key, value, limit, unit = passed
+    wanted, factor = resolved.request.precision, _fitting_factor(resolved)
+    hint = "even one run of each sample passes it: raise the limit, or reduce showers_per_run"
+    if factor is not None:
+        hint = (
+            f"would fit: effective_area {wanted.effective_area * factor:.3f} and background "
+            f"{wanted.background * factor:.2f}, or raise the limit"
+        )
+    raise LimitError(
+        f"{where}: irf.precision: the request needs {value:,.4g} {unit}; the limit "
+        f"limits.{key} is {limit:,.4g}",
+        hint,
+    )
+
+
+def _passed_limit(config: Configuration, cost: dict) -> tuple[str, float, float, str] | None:
+    """Key, value, limit and unit of the first limit that a cost passes."""
+    limits = config.limits
     for key, value, limit, unit in (
         ("cpu_hours", cost["cpu_hours"], limits.cpu_hours, "CPU hours"),
-        ("storage", cost["storage_bytes"] / 1e9, storage / 1e9, "GB"),
+        ("storage", cost["storage_bytes"] / 1e9, limits.storage.to_value("byte") / 1e9, "GB"),
         ("jobs", cost["jobs"], limits.jobs, "jobs"),
         ("showers", cost["showers"], limits.showers, "showers"),
     ):
         if value > limit:
-            # the number of events goes with the inverse square of the precision
-            factor = (value / limit) ** 0.5 * 1.02
-            wanted = config.irf.precision
-            raise LimitError(
-                f"{where}: irf.precision: the request needs {value:,.4g} {unit}; the limit "
-                f"limits.{key} is {limit:,.4g}",
-                f"would fit: effective_area {wanted.effective_area * factor:.3f} and background "
-                f"{wanted.background * factor:.2f}, or raise the limit",
-            )
+            return key, value, limit, unit
+    return None
+
+
+def _fitting_factor(resolved: ResolvedRequest) -> float | None:
+    """Smallest factor on the wanted uncertainties, in steps of 5 %, that keeps all limits."""
+    config, needs = resolved.config, showers_needed(resolved)
+    factor = 1.0
+    while max(need.showers for need in needs.values()) > factor**2:
+        factor *= 1.05
+        scaled = {
+            name: replace(need, showers=math.ceil(need.showers / factor**2))
+            for name, need in needs.items()
+        }
+        cost = estimate(runs_of(resolved, scaled), config.pipeline.merge_files)
+        if _passed_limit(config, cost) is None:
+            # the text has two or three digits: leave room for what they cut off
+            return factor * 1.02
+    return None
 
 
 def binning_yaml(request: dict) -> str:

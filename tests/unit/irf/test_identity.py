@@ -37,7 +37,7 @@ def test_comment_does_not_matter(checkout, content):
     [
         ("pointing", "zenith", "21 deg"),
         ("precision", "effective_area", 0.21),
-        ("binning", "offset_bins", 2),
+        ("binning", "offset_bins", 3),
         (None, "nsb", "halfmoon"),
         (None, "systematics", []),
         (None, "observation_time", "5 h"),

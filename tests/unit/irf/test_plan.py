@@ -81,7 +81,8 @@ def test_incomplete_set_of_variants_is_not_used(config, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("limit", "value"), [("cpu_hours", 1e-3), ("storage", "1 MB"), ("jobs", 2), ("showers", 100)]
+    ("limit", "value"),
+    [("cpu_hours", 0.15), ("storage", "60 MB"), ("jobs", 36), ("showers", 150_000)],
 )
 def test_limit_is_refused_with_a_precision_that_fits(content, limit, value):
     content["limits"] = {limit: value}
@@ -89,9 +90,15 @@ def test_limit_is_refused_with_a_precision_that_fits(content, limit, value):
         make_plan(parse_config(content))
 
 
+def test_limit_below_the_smallest_production(content):
+    content["limits"] = {"jobs": 2}
+    with pytest.raises(LimitError, match=r"limits\.jobs is 2 \(even one run of each sample"):
+        make_plan(parse_config(content))
+
+
 def test_proposed_precision_fits(content):
     content["irf"]["systematics"] = []
-    content["limits"] = {"showers": make_plan(parse_config(content))["cost"]["showers"] // 2}
+    content["limits"] = {"showers": make_plan(parse_config(content))["cost"]["showers"] * 3 // 4}
     with pytest.raises(LimitError) as caught:
         make_plan(parse_config(content))
     words = caught.value.hint.replace(",", "").split()
@@ -140,8 +147,8 @@ def test_command_writes_plan_and_bins(config, tmp_path):
         ("zenith: 20 deg", "zenith: 20 m", "irf.pointing.zenith"),
         ("  nsb: dark", "  nsbb: dark", "irf.nsbb"),
         ("site: CTAO-North", "site: CTAO-West", "irf.site"),
-        ("energy_max: 5 TeV", "energy_max: 0.1 TeV", "irf.precision"),
-        ("effective_area: 0.2", "effective_area: 0.005", "limits"),
+        ("energy_max: 1.26 TeV", "energy_max: 0.1 TeV", "irf.precision"),
+        ("effective_area: 0.15", "effective_area: 0.005", "limits"),
     ],
 )
 def test_bad_request_is_one_line_with_the_key(checkout, capsys, old, new, message):
