@@ -77,9 +77,9 @@ def build_pipeline(output: Path, build_folder: Path = Path("/var/tmp")) -> dict:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
         apptainer.build(recipe, folder / "pipeline.sif", log)
-        self_test(folder / "pipeline.sif")
         with replacing(output) as temporary:
             shutil.copyfile(folder / "pipeline.sif", temporary)
+            self_test(temporary)
     return {"sha256": sha256_of(output), "bytes": output.stat().st_size}
 
 

@@ -82,7 +82,7 @@ def test_incomplete_set_of_variants_is_not_used(config, tmp_path):
 
 @pytest.mark.parametrize(
     ("limit", "value"),
-    [("cpu_hours", 0.15), ("storage", "60 MB"), ("jobs", 36), ("showers", 150_000)],
+    [("cpu_hours", 0.11), ("storage", "40 MB"), ("jobs", 36), ("showers", 150_000)],
 )
 def test_limit_is_refused_with_a_precision_that_fits(content, limit, value):
     content["limits"] = {limit: value}
