@@ -41,15 +41,14 @@ STOP_PATIENCE, SHUTDOWN_PATIENCE = 90, 30
 class Executor(RemoteExecutor):
     """Runs the jobs of a workflow through DIRAC."""
 
+    # Polling starts in a thread of its own before `__post_init__` is done.
+    stopping = False
+    monitor = submitter = _poll = _sources = None
+
     def __post_init__(self):
         """Connect, and check login, sites and limits, before anything is submitted."""
         settings = self.workflow.executor_settings
         self.settings = settings
-        self.stopping = False
-        self.monitor = None
-        self.submitter = None
-        self._poll = None
-        self._sources = None
         self._condemned: set[int] = set()
         self.connection = Connection(settings, self.logger)
         patience = settings.start_patience * 60
