@@ -49,7 +49,7 @@ def test_mistake_in_the_configuration_stops_before_the_dag(checkout, changes, wo
         ({"irf__subarray": "CTAO-East"}, ["CTAO-East", "CTAO-North"]),
         ({"irf__period": "1990-01-01/1990-02-01"}, ["1990"]),
         ({"irf__period": "no-such-period"}, ["no-such-period", "2026-winter"]),
-        ({"limits__cpu_hours": 0.001}, ["limits.cpu_hours", "would fit"]),
+        ({"limits__cpu_hours": 0.001}, ["limits.cpu_hours", "raise the limit"]),
         ({"irf__precision__reference": "config/config.yaml"}, ["is not an IRF in FITS"]),
     ],
 )

@@ -11,7 +11,7 @@ ENDED = {"Done", "Completed", "Failed", "Killed", "Deleted"}
 MARGINS = (1, 10, 100)
 
 
-async def kill(connection, job_ids, patience: float = 60) -> int:
+async def kill(connection, job_ids, patience: float | None = None) -> int:
     """Kill jobs in one call; jobs that are gone or not ours are left out in a second one.
 
     Parameters
@@ -20,8 +20,8 @@ async def kill(connection, job_ids, patience: float = 60) -> int:
         To the server.
     job_ids : iterable of int
         DIRAC's numbers.
-    patience : float
-        Seconds to go on trying.
+    patience : float, optional
+        Seconds to go on trying; as long as for anything else by default.
 
     Returns
     -------

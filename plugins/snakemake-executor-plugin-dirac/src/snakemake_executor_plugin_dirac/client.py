@@ -48,6 +48,7 @@ class Connection:
         self.clock_offset = 0.0
         self._heard_once = False
         self.requests = 0
+        self.closed = False
         self._client = None
         self._away_since = None
         self._said = 0.0
@@ -74,15 +75,11 @@ class Connection:
         """Run a coroutine on the client's loop, awaited from another loop."""
         return await asyncio.wrap_future(self.submit(coroutine))
 
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return not self._thread.is_alive()
-
     def close(self):
         """Close the client and end the thread."""
         if self.closed:
             return
+        self.closed = True
         self.run(self._finish())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
@@ -154,7 +151,7 @@ class Connection:
                 self.requests += 1
                 return await function(api)
             except asyncio.CancelledError:
-                if asyncio.current_task().cancelling():
+                if self.closed or asyncio.current_task().cancelling():
                     raise
                 # Transports cancel themselves, too, when a connection breaks.
                 raise PassingError(f"the connection broke while trying to {what}") from None
@@ -174,6 +171,8 @@ class Connection:
 
     async def _open(self):
         """Return the client; its own retries are off, `call` does them with the login in view."""
+        if self.closed:
+            raise asyncio.CancelledError("the connection is closed")
         if self._client is None:
             from diracx.client.aio import AsyncDiracClient
 

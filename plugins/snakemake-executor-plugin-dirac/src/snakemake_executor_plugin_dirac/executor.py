@@ -270,7 +270,10 @@ class Executor(RemoteExecutor):
     async def _report_failure(self, number, tracked, verdict, begin):
         """Stop what must not go on, fetch the log, tell Snakemake."""
         if verdict.kill:
-            await self.connection.wait(kill(self.connection, [number]))
+            try:
+                await self.connection.wait(kill(self.connection, [number]))
+            except ServerRefusedError as error:
+                self.logger.warning(str(error))
             self._condemned.discard(number)
         files, tail = [], ""
         if self.settings.logs != "none":
