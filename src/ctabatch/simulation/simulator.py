@@ -14,15 +14,14 @@ from ctabatch.simulation.primaries import Primaries, sky_axes, unit_vector
 
 #: A camera needs at least this part of its trigger charge in true photo-electrons.
 LEAST_LIGHT = 0.6
-#: Showers can't trigger when the mean light of their gamma ray is below this part of the trigger
-#: charge (measured without this cut: it loses none of 474 gammas and one of 210 protons).
+#: Showers are left out when the mean light of their gamma ray is below this part of the trigger charge
+#: in all but one telescope. Of 20,000 thrown showers each, none that triggers is lost by it.
 HOPE = {"gamma": 0.9, "electron": 0.9, "proton": 0.25}
 #: Light further outside the field of view than this is not followed, rad.
 FIELD_MARGIN = np.deg2rad(0.5)
-#: Showers from further outside the field of view than this can't trigger, rad.
-DIRECTION_MARGIN = {
-    name: np.deg2rad(x) for name, x in (("gamma", 2), ("electron", 2), ("proton", 3.5))
-}
+#: Showers from further outside the field of view than this are left out, rad: images of several TeV
+#: reach in from more than 2.5 deg.
+DIRECTION_MARGIN = np.deg2rad(3.5)
 
 
 @dataclass
@@ -179,8 +178,7 @@ class Simulator:
         mean = curves[self.kind[None, :], row[:, None], column] * self.factor
         least = self._charge * HOPE[primaries.particle]
         enough = (mean > least).sum(axis=1) >= self.required
-        margin = DIRECTION_MARGIN[primaries.particle]
-        seen = primaries.origin @ self.view[0] > np.cos(self.widest + margin)
+        seen = primaries.origin @ self.view[0] > np.cos(self.widest + DIRECTION_MARGIN)
         return np.flatnonzero(enough & seen)
 
     def run(self, primaries: Primaries, rng) -> Iterator[SimulatedEvent]:

@@ -147,7 +147,9 @@ def test_showers_left_out_would_not_have_triggered(make_card):
     from ctabatch.simulation.primaries import draw
     from ctabatch.simulation.simulator import Simulator
 
-    card = make_card(energy_min="0.02 TeV", scatter_radius="1200 m", view_cone="3 deg")
+    card = make_card(
+        particle="electron", energy_min="0.02 TeV", scatter_radius="1200 m", view_cone="9 deg"
+    )
     simulator = Simulator(card)
     primaries = draw(card, np.random.default_rng(3))
     impacts = simulator.impacts(primaries)
