@@ -17,9 +17,7 @@ BASE = "bootstrap:trixie"
 SELF_TEST = (
     ("cta-batch", "--version"),
     ("snakemake", "--version"),
-    ("ctapipe-info", "--all"),
     ("ctapipe-process", "--help"),
-    ("ctapipe-compute-irf", "--help"),
     ("gammapy", "--help"),
     (
         "python",
