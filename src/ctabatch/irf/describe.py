@@ -17,8 +17,11 @@ def describe_plan(plan: dict) -> str:
         lines += [f"exists     {did}" for did in plan["existing"].values()]
         lines.append("to do      fetch; nothing is simulated")
         return "\n".join(lines)
-    for particle, need in plan["statistics"]["needs"].items():
-        lines.append(f"{particle:10s} {need['showers']:,} showers for the IRF: {need['reason']}")
+    for variant, needs in plan["statistics"]["needs"].items():
+        lines += [
+            f"{particle:10s} {need['showers']:,} showers for the {variant} IRF: {need['reason']}"
+            for particle, need in needs.items()
+        ]
     cost = plan["cost"]
     lines.append(
         f"to do      {cost['showers']:,} showers in {cost['jobs']} jobs, about "

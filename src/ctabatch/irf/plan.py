@@ -26,6 +26,7 @@ from ctabatch.irf.production import (
     expected_uncertainty,
     runs_of,
     showers_needed,
+    variant_name,
 )
 from ctabatch.irf.resolve import ResolvedRequest, resolve
 from ctabatch.lake.open import open_lake
@@ -142,11 +143,15 @@ def _production(resolved: ResolvedRequest) -> dict:
     config = resolved.config
     needs = showers_needed(resolved)
     production = runs_of(resolved, needs)
-    gammas = production["nominal"]["gamma"]["irf"]
-    cards = {}
+    cards, expected = {}, {}
+    for variant in resolved.variants:
+        numbers = production[variant_name(variant)]["gamma"]["irf"]
+        expected[variant_name(variant)] = expected_uncertainty(
+            resolved, variant, numbers["runs"] * numbers["showers_per_run"]
+        )
     if resolved.request.model.simulator == "openiact":
         for variant in resolved.variants:
-            name = variant.name if variant else "nominal"
+            name = variant_name(variant)
             for particle, samples in production[name].items():
                 for sample, numbers in samples.items():
                     card = make_card(
@@ -156,11 +161,12 @@ def _production(resolved: ResolvedRequest) -> dict:
     return {
         "statistics": {
             "efficiency_from": resolved.efficiency.source,
-            "needs": {particle: asdict(need) for particle, need in needs.items()},
+            "needs": {
+                name: {particle: asdict(need) for particle, need in particles.items()}
+                for name, particles in needs.items()
+            },
             "wanted_uncertainty": resolved.request.precision.effective_area,
-            "expected_uncertainty": expected_uncertainty(
-                resolved, gammas["runs"] * gammas["showers_per_run"]
-            ),
+            "expected_uncertainty": expected,
             "method": "binomial, see ctabatch.irf.statistics",
         },
         "production": production,
@@ -210,11 +216,15 @@ def _fitting_factor(resolved: ResolvedRequest) -> float | None:
     """Smallest factor on the wanted uncertainties, in steps of 5 %, that keeps all limits."""
     config, needs = resolved.config, showers_needed(resolved)
     factor = 1.0
-    while max(need.showers for need in needs.values()) > factor**2:
+    most = max(need.showers for particles in needs.values() for need in particles.values())
+    while most > factor**2:
         factor *= 1.05
         scaled = {
-            name: replace(need, showers=math.ceil(need.showers / factor**2))
-            for name, need in needs.items()
+            name: {
+                particle: replace(need, showers=math.ceil(need.showers / factor**2))
+                for particle, need in particles.items()
+            }
+            for name, particles in needs.items()
         }
         cost = estimate(runs_of(resolved, scaled), config.pipeline.merge_files)
         if _passed_limit(config, cost) is None:

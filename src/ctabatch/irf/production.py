@@ -2,10 +2,11 @@
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ctabatch.config.irf import Systematic
 from ctabatch.config.simulation import PARTICLES, Throwing
 from ctabatch.errors import BatchError
 from ctabatch.irf.reference import EfficiencyTable
@@ -39,33 +40,70 @@ def energy_edges(request) -> np.ndarray:
     return np.geomspace(low, high, count + 1)
 
 
-def showers_needed(resolved: ResolvedRequest) -> dict[str, Need]:
-    """Estimate the showers of the IRF sample of each particle.
+def showers_needed(resolved: ResolvedRequest) -> dict[str, dict[str, Need]]:
+    """Estimate the showers of the IRF sample of each variant and particle.
 
     Gammas: every energy bin of the precision range, in each offset ring up to ``offset_max``, is to
     reach the wanted uncertainty of the effective area. Protons and electrons: the events selected in
     each decade of the range are to give the wanted uncertainty of the background rate, ``1/sqrt(n)``;
     electrons add to a background dominated by protons, so that a tenth of their number will do.
+    Variations have efficiencies of their own, see `variant_efficiency`.
 
     Returns
     -------
     dict
-        Particle -> `Need`.
+        Variant -> particle -> `Need`.
 
     Raises
     ------
     ctabatch.errors.BatchError
         A bin of the range has no efficiency, so that no number of events would do.
     """
-    request, table = resolved.request, resolved.efficiency
-    thrown = resolved.config.simulation.particles
-    needs = {"gamma": _gammas(request, table, thrown.gamma)}
-    protons = _background(request, table, "proton", thrown.proton, request.precision.background)
-    needs["proton"] = protons
-    needs["electron"] = _background(
-        request, table, "electron", thrown.electron, request.precision.background * math.sqrt(10)
-    )
+    request, thrown = resolved.request, resolved.config.simulation.particles
+    wanted = request.precision.background
+    needs = {}
+    for variant in resolved.variants:
+        table = variant_efficiency(resolved.efficiency, variant)
+        estimates = {
+            "gamma": _gammas(request, table, thrown.gamma),
+            "proton": _background(request, table, "proton", thrown.proton, wanted),
+            "electron": _background(
+                request, table, "electron", thrown.electron, wanted * math.sqrt(10)
+            ),
+        }
+        if variant and _light(variant) < 1:
+            # a noisy table must not make a dimmer world look easier
+            nominal = needs["nominal"]
+            estimates = {
+                particle: max(need, nominal[particle], key=lambda item: item.showers)
+                for particle, need in estimates.items()
+            }
+        needs[variant_name(variant)] = estimates
     return needs
+
+
+def variant_name(variant: Systematic | None) -> str:
+    """Name of a variant in plans and files."""
+    return variant.name if variant else "nominal"
+
+
+def variant_efficiency(table: EfficiencyTable, variant: Systematic | None) -> EfficiencyTable:
+    """Efficiencies of a variation: with less light the same efficiency is reached at higher energy.
+
+    Light is taken to be proportional to energy. Other night skies and atmospheres are not
+    estimated: they keep the nominal efficiencies, and the check of the reached precision decides.
+    """
+    light = _light(variant) if variant else 1.0
+    if light == 1:
+        return table
+    return replace(table, source=f"{table.source}, light x {light:g}", energy=table.energy / light)
+
+
+def _light(variant: Systematic) -> float:
+    """Light of a variation relative to the nominal one."""
+    if variant.kind not in ("optical_throughput", "energy_scale"):
+        return 1.0
+    return 1 + variant.change.to_value("")
 
 
 def _range_edges(request) -> np.ndarray:
@@ -167,7 +205,7 @@ def _background(request, table, particle, thrown, precision) -> Need:
     )
 
 
-def runs_of(resolved: ResolvedRequest, needs: dict[str, Need]) -> dict[str, dict]:
+def runs_of(resolved: ResolvedRequest, needs: dict[str, dict[str, Need]]) -> dict[str, dict]:
     """Whole runs of every sample, rounded up.
 
     Returns
@@ -193,21 +231,29 @@ def runs_of(resolved: ResolvedRequest, needs: dict[str, Need]) -> dict[str, dict
         for particle in PARTICLES:
             per_run = getattr(simulation.particles, particle).showers_per_run
             names = nominal[particle] if variant is None else ("irf",)
+            need = needs[variant_name(variant)][particle].showers
             samples[particle] = {
                 name: {
-                    "runs": max(1, math.ceil(needs[particle].showers * share[name] / per_run)),
+                    "runs": max(1, math.ceil(need * share[name] / per_run)),
                     "showers_per_run": per_run,
                 }
                 for name in names
             }
-        production[variant.name if variant else "nominal"] = samples
+        production[variant_name(variant)] = samples
     return production
 
 
-def expected_uncertainty(resolved: ResolvedRequest, showers: int) -> float:
-    """Largest relative uncertainty of the effective area expected in the range from `showers`."""
+def expected_uncertainty(
+    resolved: ResolvedRequest, variant: Systematic | None, showers: int
+) -> float:
+    """Largest relative uncertainty of a variant's effective area expected in the range."""
     request, thrown = resolved.request, resolved.config.simulation.particles.gamma
     efficiency, energy_share, offset_share = _efficiencies(
-        request, resolved.efficiency, "gamma", thrown, _range_edges(request), _rings(request)
+        request,
+        variant_efficiency(resolved.efficiency, variant),
+        "gamma",
+        thrown,
+        _range_edges(request),
+        _rings(request),
     )
     return float(relative_uncertainty(efficiency, showers * energy_share * offset_share).max())

@@ -6,6 +6,8 @@ from ctabatch.cli.main import run
 from ctabatch.config.load import parse_config
 from ctabatch.errors import InputError, LimitError
 from ctabatch.irf.plan import check_folder, make_plan, write_plan
+from ctabatch.irf.production import showers_needed, variant_efficiency
+from ctabatch.irf.resolve import resolve
 from ctabatch.lake.base import NewFile
 from ctabatch.lake.open import open_lake
 
@@ -30,20 +32,37 @@ def test_plan_counts_whole_runs_for_the_wanted_precision(config):
     assert plan["action"] == "simulate"
     assert set(plan["products"]) == {"nominal", "throughput-low"}
     gamma = plan["production"]["nominal"]["gamma"]["irf"]
-    needed = plan["statistics"]["needs"]["gamma"]["showers"]
+    needed = plan["statistics"]["needs"]["nominal"]["gamma"]["showers"]
     assert 0 <= gamma["runs"] * gamma["showers_per_run"] - needed < gamma["showers_per_run"]
-    assert plan["statistics"]["expected_uncertainty"] <= config.irf.precision.effective_area
+    expected = plan["statistics"]["expected_uncertainty"]
+    assert set(expected) == {"nominal", "throughput-low"}
+    assert max(expected.values()) <= config.irf.precision.effective_area
     assert plan["cost"]["jobs"] > 0
     assert plan["resources"][0]["cpus"] >= 1
     assert "train" not in plan["production"]["throughput-low"]["gamma"]
 
 
 def test_half_the_uncertainty_needs_four_times_the_events(content):
-    coarse = make_plan(parse_config(content))["statistics"]["needs"]["gamma"]["showers"]
+    coarse = make_plan(parse_config(content))["statistics"]["needs"]["nominal"]["gamma"]["showers"]
     content["irf"]["precision"]["effective_area"] /= 2
     content["limits"] = {}
-    fine = make_plan(parse_config(content))["statistics"]["needs"]["gamma"]["showers"]
+    fine = make_plan(parse_config(content))["statistics"]["needs"]["nominal"]["gamma"]["showers"]
     assert fine == pytest.approx(4 * coarse, rel=1e-3)
+
+
+def test_variation_with_less_light_never_needs_fewer_showers(config):
+    needs = showers_needed(resolve(config))
+    for particle, need in needs["throughput-low"].items():
+        assert need.showers >= needs["nominal"][particle].showers
+
+
+def test_less_light_reaches_the_same_efficiency_at_higher_energy(config):
+    resolved = resolve(config)
+    variant = resolved.request.systematics[0]
+    dim = variant_efficiency(resolved.efficiency, variant)
+    assert dim.effective_area("gamma", [1 / 0.9], 0.5) == pytest.approx(
+        resolved.efficiency.effective_area("gamma", [1.0], 0.5)
+    )
 
 
 def test_variation_changes_its_cards_only(config):

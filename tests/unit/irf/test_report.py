@@ -82,8 +82,10 @@ def plan():
         "statistics": {
             "efficiency_from": "pilot CTAO-North",
             "wanted_uncertainty": 0.1,
-            "expected_uncertainty": 0.0734,
-            "needs": {"gamma": {"showers": 1_234_567, "reason": "effective area to 10.0%"}},
+            "expected_uncertainty": {"nominal": 0.0734},
+            "needs": {
+                "nominal": {"gamma": {"showers": 1_234_567, "reason": "effective area to 10.0%"}}
+            },
             "method": "binomial",
         },
         "production": {"nominal": {"gamma": {"irf": {"runs": 31, "showers_per_run": 40_000}}}},
