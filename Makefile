@@ -42,11 +42,12 @@ test-stack: setup  ## tests against the servers of scripts/stack (after make sta
 	pytest $(PYTEST_OPTIONS) tests/stack plugins/snakemake-executor-plugin-dirac/tests
 
 .PHONY: lint
-lint: setup  ## style of Python and Snakemake files
+lint: setup  ## style of Python and Snakemake files, and links of the documentation
 	ruff check
 	ruff format --check
 	snakefmt --check workflow
 	snakemake --lint
+	mkdocs build --strict --quiet
 
 .PHONY: format
 format: setup  ## bring Python and Snakemake files into style
@@ -57,6 +58,10 @@ format: setup  ## bring Python and Snakemake files into style
 .PHONY: docs-generated
 docs-generated: setup  ## regenerate the schema and the reference of the configuration
 	cta-batch config schema --write
+
+.PHONY: docs
+docs: setup  ## build the documentation into site/
+	mkdocs build --strict --quiet
 
 .PHONY: physics
 physics: setup  ## compare the open simulator with the published Prod5 IRF (needs CTA_TEST_DATA)
