@@ -14,6 +14,7 @@ COMMANDS = {
     "config": "config",
     "irf": "irf",
     "lake": "lake",
+    "resources": "resources",
     "search": "lake",
 }
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from ctabatch.config.base import SafePath, Section
+from ctabatch.config.compute import ComputeSettings
 from ctabatch.config.concordia import ConcordiaRequest
 from ctabatch.config.conditions import ConditionsSettings
 from ctabatch.config.contact import Contact
@@ -33,6 +34,8 @@ class Configuration(Section):
     """Conditions database."""
     lake: LakeSettings = Field(default_factory=LakeSettings)
     """Data lake."""
+    compute: ComputeSettings = Field(default_factory=ComputeSettings)
+    """Where jobs may run."""
     limits: Limits = Field(default_factory=Limits)
     """Limits of a request."""
     contact: Contact = Field(default_factory=Contact)

@@ -1,5 +1,7 @@
 """Plans in a few lines for people."""
 
+from ctabatch.compute.describe import describe_resources
+
 
 def describe_plan(plan: dict) -> str:
     """Say in a few lines what a plan will do."""
@@ -27,12 +29,7 @@ def describe_plan(plan: dict) -> str:
         f"to do      {cost['showers']:,} showers in {cost['jobs']} jobs, about "
         f"{cost['cpu_hours']:.2g} CPU hours and {cost['storage_bytes'] / 1e9:.2g} GB"
     )
-    for resource in plan["resources"]:
-        lines.append(
-            f"resource   {resource['name']}: {resource['cpus']} CPUs, "
-            f"{resource['memory_bytes'] / 1e9:.0f} GB memory, "
-            f"{resource['disk_free_bytes'] / 1e9:.0f} GB free disk"
-        )
+    lines += [f"resource   {text}" for text in describe_resources(plan["resources"])]
     if plan["disclaimer"]:
         lines.append(f"note       {plan['disclaimer']}")
     return "\n".join(lines)

@@ -14,7 +14,8 @@ from pathlib import Path
 import yaml
 
 from ctabatch import __version__
-from ctabatch.compute.local import local_resources
+from ctabatch.compute.resource import Need
+from ctabatch.compute.search import find_resources
 from ctabatch.config.model import Configuration
 from ctabatch.errors import InputError, LimitError
 from ctabatch.files import read_json, write_json, write_text
@@ -31,6 +32,10 @@ from ctabatch.irf.production import (
 from ctabatch.irf.resolve import ResolvedRequest, resolve
 from ctabatch.lake.open import open_lake
 from ctabatch.simulation import DISCLAIMER
+
+#: What the largest single job of a production needs: memory in bytes and time in seconds of training,
+#: as in ``rules/irf.smk``.
+LARGEST_JOB = {"memory": 4_000_000_000, "walltime": 8 * 3600}
 
 #: Format of ``plan.json``.
 PLAN_FORMAT = 1
@@ -158,6 +163,8 @@ def _production(resolved: ResolvedRequest) -> dict:
                         resolved, variant, particle, sample, numbers["showers_per_run"]
                     )
                     cards[sample_name(name, particle, sample)] = json.loads(card.model_dump_json())
+    cost = estimate(production, config.pipeline.merge_files)
+    need = Need(storage=cost["storage_bytes"], **LARGEST_JOB)
     return {
         "statistics": {
             "efficiency_from": resolved.efficiency.source,
@@ -172,8 +179,8 @@ def _production(resolved: ResolvedRequest) -> dict:
         "production": production,
         "simulation": json.loads(config.simulation.model_dump_json()),
         "merge_files": config.pipeline.merge_files,
-        "cost": estimate(production, config.pipeline.merge_files),
-        "resources": [local_resources(config.results)],
+        "cost": cost,
+        "resources": [item.record() for item in find_resources(config, need)],
         "cards": cards,
     }
 
