@@ -58,6 +58,24 @@ def test_search_finds_the_products(production):
     assert rows[0]["did"] == read(production, "ingest.json")["products"]["nominal"]
 
 
+def test_models_go_into_the_lake_with_the_irf(production):
+    """They are found by the IRF's metadata, under names of their own, and are the files used."""
+    from ctabatch.lake.checksum import digest
+
+    done = production.run(
+        "cta-batch", "search", "data__type = RecoModel", "--json", "--config",
+        "config/test/irf.yaml",
+    )  # fmt: skip
+    rows = {row["models__kind"]: row for row in json.loads(done.stdout)}
+    assert set(rows) == {"energy", "classifier", "cuts"}
+    models = {"energy": "energy.pkl", "classifier": "classifier.pkl", "cuts": "cuts.fits"}
+    for kind, row in rows.items():
+        assert row["irf__request_digest"] == read(production, "plan.json")["digest"]
+        assert row["did"] == read(production, "ingest.json")["models"][kind]
+        path = production.folder / RESULTS / "models" / models[kind]
+        assert row["adler32"] == digest(path).adler32
+
+
 def test_closing_summary_names_product_lake_cost_and_honesty(production):
     out = production.first.stdout
     for word in ("product", "in lake", "report", "CPU hours", "Approximate"):

@@ -24,6 +24,10 @@ PROCESS, TRAIN, SELECT = (
 )
 
 IRF = f"{RESULTS}/irf/{CONFIG.irf.name if CONFIG.irf else 'no-request'}"
+# what goes into the lake beside the IRFs, so that data can be reprocessed with it
+IRF_MODELS = [
+    f"{IRF}/models/{name}" for name in ("energy.pkl", "classifier.pkl", "cuts.fits")
+]
 # the licensed image where the request names one
 IRF_CONTAINER = (CONFIG.irf and CONFIG.irf.model.container) or CONFIG.pipeline.container
 

@@ -8,6 +8,7 @@ localrules:
     irf_card,
     irf_warm,
     irf_product,
+    irf_models,
     irf_fetch,
     irf_validate,
     irf_report,
@@ -272,6 +273,21 @@ rule irf_product:
         " --variant {params.variant} --irf {input.irf} --output {output.irf} 2> {log}"
 
 
+rule irf_models:
+    input:
+        plan=ancient(f"{IRF}/plan.json"),
+        models=IRF_MODELS,
+    output:
+        [f"{model}.meta.json" for model in IRF_MODELS],
+    log:
+        f"{IRF}/logs/models.log",
+    retries: 0
+    params:
+        config=REQUEST,
+    shell:
+        "echo {params.config:q} | cta-batch irf models --config - --plan {input.plan} 2> {log}"
+
+
 rule irf_validate:
     input:
         plan=ancient(f"{IRF}/plan.json"),
@@ -323,6 +339,7 @@ rule irf_ingest:
     input:
         plan=ancient(f"{IRF}/plan.json"),
         products=irf_products,
+        models=[f"{model}.meta.json" for model in IRF_MODELS],
         validation=f"{IRF}/validation.json",
         report=f"{IRF}/report.html",
     output:

@@ -92,6 +92,22 @@ def product(config_path, plan_path, variant, irf_path, output):
 @click.command()
 @config_option
 @plan_option
+def models(config_path, plan_path):
+    """Write the sidecars of the models and cuts of a request, with which they go into the lake.
+
+    \b
+    Example:
+      cta-batch irf models --plan results/irf/demo/plan.json
+    """
+    from ctabatch.irf.models import describe_models
+
+    config, _ = read_config(config_path)
+    describe_models(config, plan_path)
+
+
+@click.command()
+@config_option
+@plan_option
 @click.option("--validation", type=FILE, required=True, help="Result of irf validate.")
 @output_option
 def report(config_path, plan_path, validation, output):
@@ -175,4 +191,4 @@ def summarise(plan_path, output):
     make(plan_path, output)
 
 
-STEPS = (card, corsika_card, warm, product, report, ingest, fetch, summarise)
+STEPS = (card, corsika_card, warm, product, models, report, ingest, fetch, summarise)

@@ -5,6 +5,7 @@ from pathlib import Path
 from ctabatch.config.model import Configuration
 from ctabatch.errors import ValidationFailed
 from ctabatch.files import read_json, write_json
+from ctabatch.irf.models import models_of
 from ctabatch.irf.product import dataset_did
 from ctabatch.lake.base import NewFile
 from ctabatch.lake.metadata import new_file
@@ -23,12 +24,15 @@ def ingest_products(
     """
     plan, validation = read_json(plan_path), read_json(validation_path)
     _refuse_failed(plan, validation)
-    files = products_of(config, plan_path)
+    files, models = products_of(config, plan_path), models_of(config, plan_path)
     result = open_lake(config.lake).ingest(
-        list(files.values()), dataset=dataset_did(config, plan), rse=config.lake.default_rse
+        [*files.values(), *models.values()],
+        dataset=dataset_did(config, plan),
+        rse=config.lake.default_rse,
     )
     content = {
         "products": {variant: file.did for variant, file in files.items()},
+        "models": {kind: file.did for kind, file in models.items()},
         "dataset": dataset_did(config, plan),
         "rse": config.lake.default_rse,
         "registered": list(result.registered),

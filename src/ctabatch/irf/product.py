@@ -82,12 +82,6 @@ def product_metadata(
     config: Configuration, plan: dict, variant: str, content: str
 ) -> ProductMetadata:
     """Build the metadata of a product from the plan."""
-    request = IRFRequest.model_validate(plan["request"])
-    node = {
-        "zenith": request.pointing.zenith,
-        "azimuth": request.pointing.azimuth,
-        "nsb_factor": plan["conditions"]["nsb"],
-    }
     return build_product_metadata(
         description=f"IRF {plan['products'][variant]}",
         data={
@@ -96,38 +90,52 @@ def product_metadata(
             "association": "Subarray",
             "type": "GridIRF",
         },
-        instance={"site_id": request.site},
-        curation={
+        model=_MODEL,
+        **production_metadata(
+            config, plan, {"irf__content_digest": content, "irf__variant": variant}
+        ),
+    )
+
+
+def production_metadata(config: Configuration, plan: dict, extra: dict) -> dict:
+    """Metadata that all products of a request share, as arguments of `build_product_metadata`."""
+    request = IRFRequest.model_validate(plan["request"])
+    node = {
+        "zenith": request.pointing.zenith,
+        "azimuth": request.pointing.azimuth,
+        "nsb_factor": plan["conditions"]["nsb"],
+    }
+    return {
+        "instance": {"site_id": request.site},
+        "curation": {
             "release": release_name(plan),
             "license": "cc-by",
             "license_url": "https://creativecommons.org/licenses/by/4.0/",
             "valid_from": plan["conditions"]["start"],
             "valid_to": plan["conditions"]["end"],
         },
-        model=_MODEL,
-        contact=config.contact.model_dump(),
-        simulation={"production_name": request.product.production, "node": node},
-        activity={
+        "contact": config.contact.model_dump(),
+        "simulation": {"production_name": request.product.production, "node": node},
+        "activity": {
             "process": "simulation",
             "name": "irf-production",
             "start": plan["created"],
             "configuration_id": digest(plan["canonical"]["pipeline"]),
         },
-        disclaimer=plan["disclaimer"],
-        extra={
+        "disclaimer": plan["disclaimer"],
+        "extra": {
             "irf__request_digest": plan["digest"],
-            "irf__content_digest": content,
             "irf__status": VALID,
-            "irf__variant": variant,
             "irf__subarray": request.subarray,
             "irf__zenith_deg": request.pointing.zenith.to_value("deg"),
             "irf__azimuth_deg": request.pointing.azimuth.to_value("deg"),
             "irf__nsb": request.nsb,
             "irf__simulator": plan["simulator"],
             "irf__observation_time_s": request.observation_time.to_value("s"),
+            **extra,
             **{f"software__{name}": value for name, value in plan["software"].items()},
         },
-    )
+    }
 
 
 def release_name(plan: dict) -> str:

@@ -257,7 +257,7 @@ def did_for(product: Product, filename: str, *, vo: str, scope: str) -> str:
     return did
 
 
-def new_file(path: Path, *, vo: str, scope: str) -> NewFile:
+def new_file(path: Path, *, vo: str, scope: str, name: str | None = None) -> NewFile:
     """Describe a product for ingest, from its sidecar alone.
 
     Parameters
@@ -266,6 +266,8 @@ def new_file(path: Path, *, vo: str, scope: str) -> NewFile:
         The product; its sidecar is beside it.
     vo, scope : str
         As in `did_for`.
+    name : str, optional
+        Its file name in the lake; that of `path` by default.
 
     Returns
     -------
@@ -273,5 +275,5 @@ def new_file(path: Path, *, vo: str, scope: str) -> NewFile:
     """
     path = Path(path)
     metadata = read_sidecar(path)
-    did = did_for(metadata.product, path.name, vo=vo, scope=scope)
+    did = did_for(metadata.product, name or path.name, vo=vo, scope=scope)
     return NewFile(path, did, metadata.flat())
