@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from snakemake.exceptions import WorkflowError
 
+from ctabatch.concordia.plan import identity_of
 from ctabatch.config.load import parse_config
 from ctabatch.errors import InputError
 from ctabatch.irf.corsika import simtel_options
@@ -39,6 +40,21 @@ if CONFIG.irf and CONFIG.irf.model.simulator == "corsika-simtel":
 else:
     IRF_EVENTS = f"{IRF}/cards/{{sample}}.openiact.json"
     IRF_SOURCE = "--OpenIACTEventSource.run={run}"
+
+CONCORDIA = (
+    f"{RESULTS}/concordia/{CONFIG.concordia.name if CONFIG.concordia else 'no-request'}"
+)
+CONCORDIA_IDENTITY = identity_of(CONFIG.concordia)
+CONCORDIA_INGEST = (
+    [local(f"{CONCORDIA}/ingest.json")]
+    if CONFIG.concordia and CONFIG.concordia.ingest
+    else []
+)
+
+
+def backend(wildcards):
+    """Name of the executor that the jobs go to."""
+    return workflow.executor_plugin.name
 
 
 @lru_cache(maxsize=1)
@@ -135,4 +151,15 @@ def irf_benchmarks(wildcards):
     return [
         f"{IRF}/irf/{variant}.benchmarks.fits.gz"
         for variant in irf_the_plan()["products"]
+    ]
+
+
+def concordia_runs(wildcards):
+    """Records of all runs of the CONCORDIA request, each in the folder of its run."""
+    path = checkpoints.concordia_make_plan.get().output[0]
+    plan = read_plan(path, Path(path).stat().st_mtime_ns)
+    first = plan["first_run"]
+    return [
+        local(f"{CONCORDIA}/runs/{run:06d}/run.json")
+        for run in range(first, first + plan["runs"])
     ]

@@ -4,10 +4,34 @@ from pathlib import Path
 
 import click
 
+from ctabatch.cli.concordia_steps import STEPS
+from ctabatch.cli.options import DEFAULT_CONFIG, read_config
+
 FILE = click.Path(dir_okay=False, path_type=Path)
-CONFIG = click.option(
-    "--config", "-c", "config", type=FILE, required=True, help="Configuration file."
-)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def config_options(function):
+    """Add the configuration, as argument or option; '-' reads it from standard input."""
+    function = click.option(
+        "--config",
+        "-c",
+        "config_path",
+        help=f"Configuration file ('-': standard input); {DEFAULT_CONFIG} by default.",
+    )(function)
+    return click.argument("config_file", required=False, metavar="[CONFIG]")(function)
+
+
+def read_request(config_file, config_path):
+    """Return the configuration, which must have a section ``concordia``."""
+    from ctabatch.errors import InputError
+
+    if config_file and config_path:
+        raise InputError("is given twice", "CONFIG", "as argument or by --config")
+    config, where = read_config(config_file or config_path or str(DEFAULT_CONFIG))
+    if config.concordia is None:
+        raise InputError("section 'concordia' is missing", where)
+    return config
 
 
 @click.group()
@@ -16,29 +40,15 @@ def concordia():
 
     \b
     Example:
-      cta-batch concordia plan --config config.yaml -o plan.json
-      cta-batch concordia build --config config.yaml
-      cta-batch concordia run --plan plan.json --run 1 -o runs/000001
-      cta-batch concordia manifest --plan plan.json -o manifest.json runs/*
+      cta-batch concordia plan config/test/concordia.yaml
+      cta-batch concordia build config/test/concordia.yaml
+      snakemake concordia --configfile config/test/concordia.yaml
+      cta-batch concordia show results/concordia/test-light-pool
     """
 
 
-def _request(path: Path):
-    from ctabatch.config.load import load_config
-    from ctabatch.errors import InputError
-
-    request = load_config(path).concordia
-    if request is None:
-        raise InputError("section 'concordia' is missing", str(path))
-    return request
-
-
-def _megabytes(size) -> str:
-    return f"{size / 1e6:.1f} MB" if size else "size unknown"
-
-
 @concordia.command()
-@CONFIG
+@config_options
 @click.option("--output", "-o", type=FILE, help="Write plan.json here.")
 @click.option(
     "--after",
@@ -47,152 +57,134 @@ def _megabytes(size) -> str:
     multiple=True,
     help="Plan or manifest of an earlier request; its random seeds are not used again.",
 )
+@click.option(
+    "--backend",
+    help="Back end that the runs are for: membership is checked, and that workers can fetch the image.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
-def plan(config, output, previous, as_json):
+def plan(config_file, config_path, output, previous, backend, as_json):
     """Say which image and runs a request needs, and what will happen to get them.
 
     Nothing is built, pulled or run.
 
     \b
     Example:
-      cta-batch concordia plan --config config/test/concordia.yaml
+      cta-batch concordia plan config/test/concordia.yaml
+      cta-batch concordia plan config/test/concordia.yaml --backend dirac
     """
     import json
 
     from ctabatch.concordia.plan import make_plan
+    from ctabatch.concordia.summary import describe_plan
     from ctabatch.files import write_json
 
-    content = make_plan(_request(config), previous)
+    config = read_request(config_file, config_path)
+    if backend:
+        from ctabatch.concordia.membership import check_login
+
+        check_login(config, backend)
+    content = make_plan(config.concordia, previous, shared=backend not in ("dirac", "egi"))
     if output:
         write_json(output, content)
-    if as_json:
-        click.echo(json.dumps(content, indent=2))
-        return
-    image = content["image"]
-    recipe = image["manifest"]["recipe"]
-    click.echo(f"image   {image['digest'][:12]}  {recipe['code']} {recipe['version']}")
-    click.echo(f"        {'; '.join(image['steps'])}")
-    click.echo(f"        {image['where']} ({_megabytes(image['bytes'])})")
-    click.echo(f"        {image['manifest']['licence']}")
-    last = content["first_run"] + content["runs"] - 1
-    click.echo(
-        f"runs    {content['runs']} (numbers {content['first_run']} to {last}), "
-        f"{content['showers']} showers, seed block {content['seed_block']}"
-    )
+    click.echo(json.dumps(content, indent=2) if as_json else describe_plan(content))
 
 
 @concordia.command()
-@CONFIG
+@config_options
 @click.option("--output", "-o", type=FILE, help="Write the record of the image (JSON) here.")
-def build(config, output):
+@click.option("--plan", "plan_path", type=FILE, help="The plan; the image must be that of it.")
+@click.option("--job", type=FILE, help="With --plan: write what workers need to make the runs.")
+def build(config_file, config_path, output, plan_path, job):
     """Get the image of a request: use, pull or copy it, else build, test, sign and push it.
 
     \b
     Example:
-      cta-batch concordia build --config config/test/concordia.yaml -o image.json
+      cta-batch concordia build config/test/concordia.yaml -o image.json
     """
     from ctabatch.concordia.build import obtain
+    from ctabatch.concordia.job import write_job
+    from ctabatch.concordia.summary import megabytes
+    from ctabatch.errors import InputError
     from ctabatch.files import write_json
 
-    record = obtain(_request(config))
+    if bool(job) != bool(plan_path):
+        raise InputError("--plan and --job go together")
+    request = read_request(config_file, config_path).concordia
+    record = obtain(request)
+    if job:
+        write_job(request, plan_path, record, job)
     if output:
         write_json(output, record)
     click.echo(
-        f"{record['options_digest']}  {_megabytes(record['bytes'])}  sha256 {record['sha256']}"
+        f"{record['options_digest']}  {megabytes(record['bytes'])}  sha256 {record['sha256']}"
     )
 
 
 @concordia.command()
-@click.option("--plan", "plan_file", type=FILE, required=True, help="The plan.")
-@click.option("--run", "number", type=int, required=True, help="Run number.")
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(file_okay=False, path_type=Path),
-    required=True,
-    help="Folder of the run; appears when the run is complete.",
-)
-@click.option("--image", type=FILE, help="Image file, where the store is not at hand.")
-@click.option("--record", type=FILE, help="Record of the image, as 'build -o' wrote it.")
-def run(plan_file, number, output, image, record):
-    """Make one run of a plan with the planned image, and none other.
-
-    \b
-    Example:
-      cta-batch concordia run --plan plan.json --run 17 -o runs/000017
-    """
-    from ctabatch.concordia.plan import Plan
-    from ctabatch.concordia.runs import perform
-    from ctabatch.files import read_json
-
-    done = perform(
-        Plan.read(plan_file), number, output, image, read_json(record) if record else None
-    )
-    size = sum(item["bytes"] for item in done["outputs"])
-    click.echo(f"run {number}: {done['program']}, {done['seconds']} s, {_megabytes(size)}")
-
-
-@concordia.command()
-@click.option("--plan", "plan_file", type=FILE, required=True, help="The plan.")
-@click.option("--output", "-o", type=FILE, required=True, help="Write the manifest here.")
-@click.option("--partial", is_flag=True, help="Missing runs are no error.")
-@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
-def manifest(plan_file, output, partial, folders):
-    """Check that each run was made by the planned image, and list what there is.
-
-    Exit code 1 and the numbers of the missing runs unless --partial is given; make those alone.
-
-    \b
-    Example:
-      cta-batch concordia manifest --plan plan.json -o manifest.json runs/*
-    """
-    from ctabatch.concordia.manifest import Incomplete, collect, ranges
-    from ctabatch.concordia.plan import Plan
-    from ctabatch.files import write_json
-
-    content, missing = collect(Plan.read(plan_file), list(folders))
-    if missing and not partial:
-        raise Incomplete(f"{len(missing)} runs are missing: {ranges(missing)}", "run them alone")
-    write_json(output, content)
-    count = len(content["records"])
-    click.echo(f"{count} of {content['runs']} runs, {_megabytes(content['bytes'])}")
-
-
-@concordia.command()
-@click.argument("digest")
+@click.argument("what")
 @click.option(
     "--store",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     default=Path("resources/images"),
     show_default=True,
     help="Folder of the local images.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(digest, store, as_json):
-    """Print what an image of the local store is; DIGEST may be its first digits.
+def show(what, store, as_json):
+    """Print what an image is, what a plan will do, or what came out of a request.
+
+    WHAT is the digest of an image in the local store, or its first digits; a plan.json; or a folder
+    of results.
 
     \b
     Example:
       cta-batch concordia show 3fa9
+      cta-batch concordia show results/concordia/test-light-pool/plan.json
+      cta-batch concordia show results/concordia/test-light-pool
     """
     import json
 
+    from ctabatch.concordia.plan import Plan
+    from ctabatch.concordia.store import Store
+    from ctabatch.concordia.summary import describe_plan, describe_summary, read_summary
+    from ctabatch.files import read_json
+
+    path = Path(what)
+    if path.suffix == ".json" or path.is_file():
+        Plan.read(path)
+        content, text = read_json(path), describe_plan
+    elif path.is_dir():
+        content, text = read_summary(path), describe_summary
+    else:
+        images = Store(store)
+        content = images.find(images.match(what))
+
+        def text(record):
+            return _describe_image(record, images.image(record["options_digest"]))
+
+    click.echo(json.dumps(content, indent=2) if as_json else text(content))
+
+
+def _describe_image(record, path):
     import yaml
 
-    from ctabatch.concordia.store import Store
+    from ctabatch.concordia.summary import megabytes
 
-    images = Store(store)
-    record = images.find(images.match(digest))
-    if as_json:
-        click.echo(json.dumps(record, indent=2))
-        return
-    click.echo(f"digest     {record['options_digest']}")
-    click.echo(f"file       {images.image(record['options_digest'])}")
-    click.echo(f"size       {_megabytes(record['bytes'])}")
-    click.echo(f"sha256     {record['sha256']}")
-    click.echo(f"signature  {record['signed_by'] or 'none'}")
-    click.echo(f"licence    {record['manifest']['licence']}")
     kinds = ", ".join(f"{count} {kind}" for kind, count in record["software"].items())
-    click.echo(f"packages   {kinds} (in the image: /opt/concordia/sbom.json)")
     shown = {key: record["manifest"][key] for key in ("recipe", "software")}
-    click.echo(yaml.safe_dump(shown, sort_keys=True).rstrip())
+    return "\n".join(
+        [
+            f"digest     {record['options_digest']}",
+            f"file       {path}",
+            f"size       {megabytes(record['bytes'])}",
+            f"sha256     {record['sha256']}",
+            f"signature  {record['signed_by'] or 'none'}",
+            f"licence    {record['manifest']['licence']}",
+            f"packages   {kinds} (in the image: /opt/concordia/sbom.json)",
+            yaml.safe_dump(shown, sort_keys=True).rstrip(),
+        ]
+    )
+
+
+for step in STEPS:
+    concordia.add_command(step)

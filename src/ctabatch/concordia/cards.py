@@ -36,6 +36,15 @@ def seeds(block: int, run: int) -> list[int]:
     return [first + item for item in range(SEQUENCES)]
 
 
+def product_name(recipe: Recipe, run: int) -> str:
+    """Return the name of the file with the showers of a run."""
+    if recipe.code == "openiact":
+        return f"run{run:06d}.dl1.h5"
+    if recipe.code == "corsika7" and "IACT" not in recipe.options:
+        return f"DAT{run:06d}"
+    return f"run{run:06d}.corsika"
+
+
 def template(name: str) -> str:
     """Return the text of a file of the package's ``concordia/templates``."""
     return files("ctabatch.concordia").joinpath("templates", name).read_text(encoding="utf-8")

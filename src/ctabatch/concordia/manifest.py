@@ -1,5 +1,6 @@
 """The manifest of a request: which image made each run, and which runs are missing."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from ctabatch.concordia.plan import Plan
@@ -16,7 +17,8 @@ def collect(plan: Plan, folders: list[Path]) -> tuple[dict, list[int]]:
     plan : Plan
         What was planned.
     folders : list of pathlib.Path
-        Folders of runs; those without a record count as missing.
+        Folders of runs, or folders that hold such; those without a record count as missing. In the
+        latter, runs that are not in the plan are left alone.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def collect(plan: Plan, folders: list[Path]) -> tuple[dict, list[int]]:
     found: dict[int, dict] = {}
     used: dict[int, int] = {}
     images: set[str] = set()
-    for folder in folders:
+    for folder in _expanded(plan, folders):
         if not (folder / RECORD).exists():
             continue
         record = read_json(folder / RECORD)
@@ -49,6 +51,7 @@ def collect(plan: Plan, folders: list[Path]) -> tuple[dict, list[int]]:
     manifest = {
         "name": plan.name,
         "options_digest": plan.digest,
+        "request_digest": plan.request_digest,
         "image_sha256": next(iter(images), None),
         "seed_block": plan.seed_block,
         "first_run": plan.first_run,
@@ -60,6 +63,16 @@ def collect(plan: Plan, folders: list[Path]) -> tuple[dict, list[int]]:
     return manifest, [run for run in numbers if run not in found]
 
 
+def _expanded(plan: Plan, folders: list[Path]) -> Iterator[Path]:
+    for folder in folders:
+        if (folder / RECORD).exists() or not folder.is_dir():
+            yield folder
+            continue
+        for path in sorted(folder.iterdir()):
+            if path.name.isdecimal() and plan.first_run <= int(path.name) <= plan.last_run:
+                yield path
+
+
 def _checked(plan: Plan, folder: Path, record: dict, found: dict[int, dict]) -> int:
     try:
         run, digest, sha256 = record["run"], record["options_digest"], record["image_sha256"]
@@ -68,6 +81,8 @@ def _checked(plan: Plan, folder: Path, record: dict, found: dict[int, dict]) -> 
         raise InputError("is no record of a run", str(folder / RECORD)) from None
     if digest != plan.digest or plan.sha256 not in (None, sha256):
         raise IntegrityError(f"{folder} was made by another image than the planned one")
+    if record.get("request_digest") != plan.request_digest:
+        raise IntegrityError(f"{folder} was made with another card or other seeds than planned")
     if run in found:
         raise IntegrityError(f"run {run} is there twice: {found[run]['folder']} and {folder}")
     if not plan.first_run <= run <= plan.last_run:

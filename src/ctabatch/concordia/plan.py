@@ -7,17 +7,43 @@ from pathlib import Path
 from ctabatch.concordia.card import ShowerCard
 from ctabatch.concordia.cards import render, seeds
 from ctabatch.concordia.definition import build_opts
-from ctabatch.concordia.lookup import check_source, locate
+from ctabatch.concordia.lookup import check_source, locate, request_digest
 from ctabatch.concordia.recipe import Recipe
 from ctabatch.concordia.store import Store
+from ctabatch.config.base import canonical
 from ctabatch.config.concordia import ConcordiaRequest
 from ctabatch.errors import BatchError, InputError
 from ctabatch.files import read_json
+from ctabatch.identity import digest
 
-FORMAT = 1
+FORMAT = 2
 
 
-def make_plan(request: ConcordiaRequest, previous: tuple[Path, ...] = ()) -> dict:
+def runs_digest(options_digest: str, card: ShowerCard, seed_block: int) -> str:
+    """Return the SHA-256 of what a run's content follows from, except its number.
+
+    Parameters
+    ----------
+    options_digest : str
+        Of the image.
+    card : ShowerCard
+        The showers.
+    seed_block : int
+        Seed block of the request.
+    """
+    return digest({"image": options_digest, "card": canonical(card), "seed_block": seed_block})
+
+
+def identity_of(request: ConcordiaRequest | None) -> str | None:
+    """Return the `runs_digest` of a request, None without one; asks neither store nor registry."""
+    if request is None:
+        return None
+    return runs_digest(request_digest(request), request.card, request.seed_block)
+
+
+def make_plan(
+    request: ConcordiaRequest, previous: tuple[Path, ...] = (), shared: bool = True
+) -> dict:
     """Find out what will happen, without doing any of it.
 
     Parameters
@@ -25,7 +51,10 @@ def make_plan(request: ConcordiaRequest, previous: tuple[Path, ...] = ()) -> dic
     request : ConcordiaRequest
         What a person asks for.
     previous : tuple of pathlib.Path
-        Plans or manifests of earlier requests whose random seeds must not be used again.
+        Plans or manifests of earlier requests, beside those of ``request.after``, whose random
+        seeds must not be used again.
+    shared : bool
+        Whether the runs see this machine's files; if not, workers fetch the image themselves.
 
     Returns
     -------
@@ -33,11 +62,13 @@ def make_plan(request: ConcordiaRequest, previous: tuple[Path, ...] = ()) -> dic
         The content of ``plan.json``.
     """
     last = request.first_run + request.runs - 1
-    for path in previous:
+    for path in (*request.after, *previous):
         _refuse_clash(request, last, read_json(path), path)
     # Rendering the first card finds what only the program's template can know.
     render(request.recipe, request.card, request.seed_block, request.first_run)
     location = locate(request)
+    if not shared:
+        _refuse_unreachable(request, location.action)
     sha256 = request.source.sha256 if request.source else None
     record = Store(request.images.store).find(location.digest) if location.action == "use" else None
     if location.action == "build":
@@ -55,6 +86,7 @@ def make_plan(request: ConcordiaRequest, previous: tuple[Path, ...] = ()) -> dic
             "manifest": record["manifest"] if record else build_opts(request.recipe, sha256),
             "signed_by": record["signed_by"] if record else None,
         },
+        "request_digest": identity_of(request),
         "store": str(request.images.store),
         "recipe": request.recipe.model_dump(mode="json"),
         "card": request.card.model_dump(mode="json"),
@@ -83,6 +115,21 @@ def steps(request: ConcordiaRequest, action: str, record: dict | None) -> list[s
     if pushes and (record or {}).get("pushed") != target.address:
         said = [*said, f"push to {target.address}, unless it is there"]
     return said
+
+
+def _refuse_unreachable(request: ConcordiaRequest, action: str) -> None:
+    """Refuse a request whose workers would have no place to fetch the image from."""
+    images = request.images
+    if images.registry and (images.registry.push or action == "pull"):
+        return
+    if images.cvmfs and (images.cvmfs / f"{request_digest(request)}.sif").is_file():
+        return
+    raise InputError(
+        "the runs go to workers that don't see this machine's files, so they must be able to "
+        "fetch the image",
+        "concordia.images",
+        "a registry with 'push: true', or a registry or CVMFS folder that holds the image already",
+    )
 
 
 def _refuse_clash(request: ConcordiaRequest, last: int, earlier, path: Path) -> None:
@@ -118,10 +165,19 @@ class Plan:
         """Number of the last run."""
         return self.first_run + self.runs - 1
 
+    @property
+    def request_digest(self) -> str:
+        """What the content of a run follows from, see `runs_digest`."""
+        return runs_digest(self.digest, self.card, self.seed_block)
+
     @classmethod
     def read(cls, path: Path) -> "Plan":
         """Read ``plan.json``; anything else is an `InputError`."""
-        content = read_json(path)
+        return cls.parse(read_json(path), path)
+
+    @classmethod
+    def parse(cls, content, path: Path) -> "Plan":
+        """Check the content of a plan; `path` is for messages."""
         try:
             if content["format"] != FORMAT:
                 raise BatchError(f"{path} was written by another version", "plan again")

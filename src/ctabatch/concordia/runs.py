@@ -1,9 +1,12 @@
 """One run: the program's input card, the program in its image, and the record that proves it."""
 
 import hashlib
+import platform
 import shutil
+import tarfile
 import tempfile
 import zlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,12 +14,14 @@ import yaml
 
 from ctabatch.concordia import apptainer
 from ctabatch.concordia.card import ShowerCard
-from ctabatch.concordia.cards import render, seeds
+from ctabatch.concordia.cards import product_name, render, seeds
+from ctabatch.concordia.job import Job
+from ctabatch.concordia.node import image_of
 from ctabatch.concordia.plan import Plan
 from ctabatch.concordia.recipe import Recipe
 from ctabatch.concordia.store import Store
 from ctabatch.errors import BatchError, InputError, IntegrityError
-from ctabatch.files import read_json, write_json
+from ctabatch.files import read_json, replacing, write_json
 
 RECORD = "run.json"
 #: Written by the run script; not a product.
@@ -57,9 +62,9 @@ def execute(
     if code:
         tail = (work / "log").read_text(errors="replace").strip().splitlines()[-3:]
         raise RunFailed(f"run {run} ended with exit code {code}: {' / '.join(tail)[-500:]}")
-    made = [path for path in out.iterdir() if path.name != EVIDENCE and path.stat().st_size]
-    if not made:
-        raise RunFailed(f"run {run} ended well, but wrote nothing")
+    product = out / product_name(recipe, run)
+    if not product.is_file() or not product.stat().st_size:
+        raise RunFailed(f"run {run} ended well, but wrote no {product.name}")
     return out
 
 
@@ -81,10 +86,8 @@ def check_outputs(folder: Path, record: dict) -> None:
             raise IntegrityError(f"{path} is missing, or not what the run wrote")
 
 
-def perform(
-    plan: Plan, run: int, out: Path, image: Path | None = None, record: dict | None = None
-) -> dict:
-    """Make one run of a plan; done already, it is only checked. Returns its record.
+def perform(plan: Plan, run: int, out: Path) -> dict:
+    """Make one run of a plan with the image of the local store; returns its record.
 
     Parameters
     ----------
@@ -93,41 +96,55 @@ def perform(
     run : int
         Run number.
     out : pathlib.Path
-        Folder of the run; appears complete or not at all. A failed run leaves ``<out>.log``.
-    image : pathlib.Path, optional
-        Image file, on a worker without the store.
-    record : dict, optional
-        Record of the image (``image.json``); that of the store by default.
+        Folder of the run; appears complete or not at all. A failed run leaves ``<out>.log``. Done
+        already, it is only checked.
 
     Raises
     ------
     ctabatch.errors.BatchError
         The image is gone or another, or the program fails.
     """
-    if not plan.first_run <= run <= plan.last_run:
-        raise InputError(
-            f"run {run} is not in the plan", "--run", f"{plan.first_run} to {plan.last_run}"
-        )
+    _planned(plan, run)
     store = Store(plan.store)
-    record = record or store.find(plan.digest)
+    record = store.find(plan.digest)
     if record is None:
         raise BatchError(
             f"image {plan.digest[:12]} is not in {plan.store}",
             "run 'cta-batch concordia build' (again)",
         )
     wanted = record["sha256"]
-    if record["options_digest"] != plan.digest or plan.sha256 not in (None, wanted):
+    if plan.sha256 not in (None, wanted):
         raise IntegrityError("the image is another than the one that was planned", "plan again")
-    if image is None:
-        image = store.verified(plan.digest, wanted)
-    elif _checksums(image)["sha256"] != wanted:
-        raise IntegrityError(f"{image} is not the image that its record describes")
+    return _once(plan, run, out, wanted, lambda: store.verified(plan.digest, wanted))
+
+
+def perform_job(job: Job, run: int, out: Path) -> dict:
+    """Make one run of a job description, as `perform` does, with the image of this node."""
+    _planned(job.plan, run)
+    return _once(job.plan, run, out, job.sha256, lambda: image_of(job))
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Put the folder of a run into a tar archive, which holds it under its own name."""
+    with replacing(archive) as temporary, tarfile.open(temporary, "w") as stream:
+        stream.add(folder, folder.name)
+
+
+def _planned(plan: Plan, run: int) -> None:
+    if not plan.first_run <= run <= plan.last_run:
+        raise InputError(
+            f"run {run} is not in the plan", "--run", f"{plan.first_run} to {plan.last_run}"
+        )
+
+
+def _once(plan: Plan, run: int, out: Path, sha256: str, image: Callable[[], Path]) -> dict:
     if (out / RECORD).exists():
         done = read_json(out / RECORD)
-        if done.get("run") == run and done.get("image_sha256") == wanted:
+        wanted = {"run": run, "image_sha256": sha256, "request_digest": plan.request_digest}
+        if {key: done.get(key) for key in wanted} == wanted:
             check_outputs(out, done)
             return done
-    return _perform(plan, run, out, image, wanted)
+    return _perform(plan, run, out, image(), sha256)
 
 
 def _perform(plan: Plan, run: int, out: Path, image: Path, sha256: str) -> dict:
@@ -153,10 +170,14 @@ def _perform(plan: Plan, run: int, out: Path, image: Path, sha256: str) -> dict:
             "seed_block": plan.seed_block,
             "seeds": seeds(plan.seed_block, run),
             "options_digest": plan.digest,
+            "request_digest": plan.request_digest,
             "image_sha256": sha256,
             "program": f"{plan.recipe.code} {plan.recipe.resolved_version()}",
+            "product": product_name(plan.recipe, run),
             "start": begin.isoformat(timespec="seconds"),
+            "end": end.isoformat(timespec="seconds"),
             "seconds": round((end - begin).total_seconds(), 3),
+            "host": platform.node(),
             "outputs": [_checksums(path) for path in sorted(made.iterdir()) if path.is_file()],
         }
         write_json(made / RECORD, record)

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from ctabatch.concordia.card import ShowerCard, card_refusal
 from ctabatch.concordia.recipe import Recipe
-from ctabatch.config.base import Section
+from ctabatch.config.base import SafePath, Section
 from ctabatch.config.irf import Name
 
 #: CORSIKA's run number has six digits.
@@ -93,6 +93,14 @@ class Membership(Section):
     """Back ends that ask for the membership."""
 
 
+class Ingest(Section):
+    """How the outputs are filed in the data lake (section ``lake``)."""
+
+    site: Literal["CTAO-North", "CTAO-South", "EXTERNAL"]
+    """Site that the showers were simulated for; part of the names in the lake. ``EXTERNAL`` for
+    any other, such as those of KM3NeT."""
+
+
 class ConcordiaRequest(Section):
     """What a person asks for: a program, what it simulates, and how often."""
 
@@ -108,6 +116,10 @@ class ConcordiaRequest(Section):
     """Number of the first run; the others count on."""
     seed_block: Annotated[int, Field(ge=0, le=224)] = 0
     """Block of random seeds; runs of different number or different block share no seed."""
+    after: tuple[SafePath, ...] = ()
+    """Plans or manifests of earlier requests whose random seeds must not be used again."""
+    ingest: Ingest | None = None
+    """Put the outputs into the data lake; by default they stay in the results only."""
     source: Source | None = None
     """Licensed source code (corsika7)."""
     images: Images = Field(default_factory=Images)

@@ -180,6 +180,7 @@ def fake_run(plan, folder, number, **changes):
         "run": number,
         "seeds": [4 * number, 4 * number + 1],
         "options_digest": plan.digest,
+        "request_digest": plan.request_digest,
         "image_sha256": "a" * 64,
         "outputs": [
             {
@@ -211,6 +212,7 @@ def test_manifest_lists_runs_and_what_is_missing(chasm, tmp_path):
         ({"run": 1}, "run 1 is there twice"),
         ({"image_sha256": "b" * 64}, "2 different images"),
         ({"options_digest": "c" * 64}, "made by another image than the planned one"),
+        ({"request_digest": "d" * 64}, "made with another card or other seeds"),
         ({"run": 77}, "which is not in the plan"),
     ],
 )

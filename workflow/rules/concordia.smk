@@ -1,0 +1,141 @@
+"""Air showers in a container: plan, image, runs, manifest, ingest, summary; see docs/concordia.md."""
+
+
+localrules:
+    concordia,
+    concordia_plan,
+    concordia_make_plan,
+    concordia_image,
+    concordia_unpack,
+    concordia_manifest,
+    concordia_ingest,
+    concordia_summary,
+
+
+# What is marked local() stays on this machine where the other files go to a storage.
+checkpoint concordia_make_plan:
+    output:
+        local(f"{CONCORDIA}/plan.json"),
+    log:
+        f"{CONCORDIA}/logs/plan.log",
+    retries: 0
+    params:
+        config=REQUEST,
+        backend=backend,
+    shell:
+        "echo {params.config:q} | cta-batch concordia plan --config - --backend {params.backend}"
+        " --output {output} 2>&1 | tee {log}"
+
+
+rule concordia_image:
+    input:
+        local(f"{CONCORDIA}/plan.json"),
+    output:
+        image=local(f"{CONCORDIA}/image.json"),
+        job=f"{CONCORDIA}/work/job.json",
+    log:
+        f"{CONCORDIA}/logs/image.log",
+    benchmark:
+        f"{CONCORDIA}/benchmarks/image.tsv"
+    retries: 0
+    container:
+        None
+    params:
+        config=REQUEST,
+    shell:
+        "echo {params.config:q} | cta-batch concordia build --config - --plan {input}"
+        " --output {output.image} --job {output.job} 2>&1 | tee {log}"
+
+
+rule concordia_run:
+    input:
+        ancient(f"{CONCORDIA}/work/job.json"),
+    output:
+        temp(f"{CONCORDIA}/work/{{run}}.tar"),
+    log:
+        f"{CONCORDIA}/logs/run/{{run}}.log",
+    benchmark:
+        f"{CONCORDIA}/benchmarks/run/{{run}}.tsv"
+    container:
+        None
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=1440,
+    params:
+        identity=CONCORDIA_IDENTITY,
+    shell:
+        "cta-batch concordia run --job {input} --run {wildcards.run}"
+        " --archive {output} 2>&1 | tee {log}"
+
+
+rule concordia_unpack:
+    input:
+        f"{CONCORDIA}/work/{{run}}.tar",
+    output:
+        local(f"{CONCORDIA}/runs/{{run}}/run.json"),
+    log:
+        f"{CONCORDIA}/logs/unpack/{{run}}.log",
+    params:
+        folder=f"{CONCORDIA}/runs",
+        identity=CONCORDIA_IDENTITY,
+    shell:
+        "tar -xmf {input} -C {params.folder} 2> {log}"
+
+
+rule concordia_manifest:
+    input:
+        plan=local(f"{CONCORDIA}/plan.json"),
+        image=local(f"{CONCORDIA}/image.json"),
+        runs=concordia_runs,
+    output:
+        local(f"{CONCORDIA}/manifest.json"),
+    log:
+        f"{CONCORDIA}/logs/manifest.log",
+    retries: 0
+    params:
+        config=REQUEST,
+        folder=f"{CONCORDIA}/runs",
+    shell:
+        "echo {params.config:q} | cta-batch concordia manifest --config - --plan {input.plan}"
+        " --output {output} {params.folder} 2>&1 | tee {log}"
+
+
+rule concordia_ingest:
+    input:
+        plan=local(f"{CONCORDIA}/plan.json"),
+        manifest=local(f"{CONCORDIA}/manifest.json"),
+    output:
+        local(f"{CONCORDIA}/ingest.json"),
+    log:
+        f"{CONCORDIA}/logs/ingest.log",
+    retries: 0
+    params:
+        config=REQUEST,
+    shell:
+        "echo {params.config:q} | cta-batch concordia ingest --config - --plan {input.plan}"
+        " --manifest {input.manifest} --output {output} 2>&1 | tee {log}"
+
+
+rule concordia_summary:
+    input:
+        plan=local(f"{CONCORDIA}/plan.json"),
+        image=local(f"{CONCORDIA}/image.json"),
+        manifest=local(f"{CONCORDIA}/manifest.json"),
+        ingest=CONCORDIA_INGEST,
+    output:
+        summary=report(
+            local(f"{CONCORDIA}/summary.json"),
+            caption="../report/summary.rst",
+            category="Report",
+        ),
+        report=report(
+            local(f"{CONCORDIA}/report.html"),
+            caption="../report/concordia.rst",
+            category="Report",
+        ),
+    log:
+        f"{CONCORDIA}/logs/summary.log",
+    shell:
+        "cta-batch concordia summarise --plan {input.plan} --output {output.summary}"
+        " --report {output.report} > {log} 2>&1"
