@@ -34,12 +34,13 @@ demo: setup  ## IRF production from config/config.yaml on this machine
 
 .PHONY: test
 test: setup  ## all tests that this machine can run; REQUIRE=all turns each skip into a failure
-	# by file: loadgroup of xdist 3.8 does nothing with pytest 9.2
-	pytest -n $(PYTEST_JOBS) --dist loadfile $(PYTEST_OPTIONS)
+	# by file, in the order of testpaths (long ones first): loadgroup of xdist 3.8 does nothing with
+	# pytest 9.2
+	pytest -n $(PYTEST_JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
-.PHONY: test-stack
-test-stack: setup  ## tests against the servers of scripts/stack (after make stack-install)
-	pytest $(PYTEST_OPTIONS) tests/stack plugins/snakemake-executor-plugin-dirac/tests
+.PHONY: test-quick
+test-quick: setup  ## tests that need neither a server nor a long run
+	pytest -n $(PYTEST_JOBS) --dist loadfile -m "not slow and not stack" tests/unit $(PYTEST_OPTIONS)
 
 .PHONY: lint
 lint: setup  ## style of Python and Snakemake files, and links of the documentation
