@@ -27,7 +27,7 @@ from ctabatch.identity import digest
 from ctabatch.simulation.primaries import MASSES
 
 #: Version of the card format *and* of the physics: one more whenever the same card gives other events.
-CARD_VERSION = 1
+CARD_VERSION = 2
 
 #: File names of cards end so.
 CARD_SUFFIX = ".openiact.json"
@@ -117,7 +117,7 @@ class AtmosphereCard(Section):
 class RunCard(Section):
     """A sample of simulated showers."""
 
-    version: Literal[1] = CARD_VERSION
+    version: Literal[2] = CARD_VERSION
     """Version of the card format and of the simulation's physics."""
     sample: str
     """Name of the sample, such as ``gamma-train``; another name gives other, independent events."""

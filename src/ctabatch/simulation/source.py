@@ -56,11 +56,6 @@ class OpenIACTEventSource(EventSource):
         help="Give true images too; ctapipe then parametrises them as well, which costs a third more.",
     ).tag(config=True)
 
-    true_images = Bool(
-        False,
-        help="Give the images without noise, too; ctapipe then parametrises every image twice.",
-    ).tag(config=True)
-
     is_simulation = True
     datalevels = (DataLevel.DL1_IMAGES,)
 
