@@ -6,6 +6,7 @@ and the reason. See ``docs/validation.md`` for what each of them means.
 
 from pathlib import Path
 
+from ctabatch.checks import judge_all
 from ctabatch.config.irf import Precision
 from ctabatch.config.validation import ValidationSettings
 from ctabatch.errors import InputError
@@ -16,8 +17,6 @@ from ctabatch.irf.validation.result import (
     PASSED,
     SKIPPED,
     Check,
-    Failed,
-    Skipped,
     ValidationReport,
 )
 from ctabatch.irf.validation.subject import Subject
@@ -102,18 +101,6 @@ def validate(irf_path, *, request=None, settings=None, benchmarks=None, thrown=N
         irf, precision, settings, request, Path(benchmarks) if benchmarks else None, thrown
     )
     checks = [Check("readable", PASSED, f"{len(irf.hdus)} HDUs read completely")]
-    checks += [_judge(name, check, subject) for name, check in CHECKS.items()]
+    checks += judge_all(CHECKS, subject)
     stated = DISCLAIMER if PRODUCER_ID in irf.comment else None
     return report(checks, irf.sha256, stated)
-
-
-def _judge(name, check, subject):
-    try:
-        message, details = check(subject)
-    except Skipped as verdict:
-        return Check(name, SKIPPED, str(verdict))
-    except Failed as verdict:
-        return Check(name, FAILED, str(verdict), verdict.details)
-    except InputError as error:
-        return Check(name, FAILED, str(error))
-    return Check(name, PASSED, message, details)

@@ -1,45 +1,16 @@
 """What checks return: verdicts, and their collection in a report."""
 
 import json
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+from ctabatch.checks import FAILED, PASSED, SKIPPED, Check, Failed, Skipped, plain, summarise
+
+__all__ = ["FAILED", "PASSED", "SKIPPED", "Check", "Failed", "Skipped", "plain"]
 
 #: Bins named in the details of a failed check; the number of all is always given.
 MOST_BINS = 20
-
-
-class Failed(Exception):  # noqa: N818 - a verdict, not an error of the program
-    """The check did not pass.
-
-    Parameters
-    ----------
-    message : str
-        What is wrong and where, in one line.
-    **details
-        Numbers for programs.
-    """
-
-    def __init__(self, message, **details):
-        super().__init__(message)
-        self.details = details
-
-
-class Skipped(Exception):  # noqa: N818 - a verdict, not an error of the program
-    """The check can't be done; the text says what is absent."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """Verdict of one named check."""
-
-    name: str
-    status: str  #: ``passed``, ``failed`` or ``skipped``
-    message: str
-    details: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,14 +52,7 @@ class ValidationReport:
 
     def summary(self):
         """Say in one line how it went; names the first failure."""
-        counts = dict.fromkeys((PASSED, FAILED, SKIPPED), 0)
-        for check in self.checks:
-            counts[check.status] += 1
-        text = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
-        if self.failures:
-            first = self.failures[0]
-            text += f"; {first.name}: {first.message}"
-        return f"{self.product}: {text}"
+        return summarise(self.product, self.checks)
 
     def to_json(self):
         """Return indented JSON; the same file and settings give the same text."""
@@ -106,31 +70,8 @@ class ValidationReport:
                 "energy_max_TeV": plain(self.energy_range[1]),
                 "offset_max_deg": plain(self.offset_max),
             },
-            "checks": [
-                {
-                    "name": check.name,
-                    "status": check.status,
-                    "message": check.message,
-                    "details": plain(check.details),
-                }
-                for check in self.checks
-            ],
+            "checks": [check.to_dict() for check in self.checks],
         }
-
-
-def plain(value):
-    """Make JSON of numpy values: 6 significant digits, sorted keys, no NaN or infinity."""
-    if isinstance(value, dict):
-        return {str(key): plain(value[key]) for key in sorted(value)}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [plain(item) for item in value]
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        return float(f"{value:.6g}") if math.isfinite(value) else str(float(value))
-    return value
 
 
 def fail_in_bins(component, bad, what, values=None, order=None):
