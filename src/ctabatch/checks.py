@@ -75,6 +75,9 @@ def judge(name: str, check: Callable, subject: Any) -> Check:
         return Check(name, FAILED, str(verdict), verdict.details)
     except InputError as error:
         return Check(name, FAILED, str(error))
+    except Exception as error:  # what was not foreseen must not let a product pass
+        text = " ".join(str(error).split())
+        return Check(name, FAILED, f"could not be made: {type(error).__name__}: {text}")
     return Check(name, PASSED, message, details)
 
 

@@ -12,6 +12,7 @@ COMMANDS = {
     "concordia": "concordia",
     "conditions": "conditions",
     "config": "config",
+    "dl3": "dl3",
     "irf": "irf",
     "lake": "lake",
     "resources": "resources",
