@@ -53,6 +53,11 @@ def install() -> None:
     make_environment("diracx", HERE / "requirements-diracx.txt")
 
 
+def installed() -> bool:
+    """Tell whether `install` was run."""
+    return _python().exists() and shutil.which("xrootd") is not None
+
+
 def _configuration(idp: str) -> dict:
     """Return the server's configuration (DIRAC's CS), as a VO's administrators would write it."""
     return {

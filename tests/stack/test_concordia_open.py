@@ -3,16 +3,14 @@
 A few minutes, most of it downloads: images are kept beside the stack's state between sessions.
 """
 
-import shutil
-
 import pytest
 
+from concordia_site import kept_store
 from ctabatch.concordia.build import obtain
 from ctabatch.concordia.plan import Plan, make_plan
 from ctabatch.concordia.runs import perform
 from ctabatch.config.concordia import ConcordiaRequest
 from ctabatch.files import write_json
-from require import require
 
 pytestmark = pytest.mark.slow
 
@@ -20,12 +18,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def store():
     """Folder of images, kept between sessions."""
-    require(shutil.which("apptainer"), "apptainer is absent: make stack-install")
-    import common
-
-    folder = common.stack_dir() / "concordia-images"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return kept_store()
 
 
 def run_once(store, tmp_path, **content):

@@ -2,6 +2,7 @@
 
 import json
 from functools import lru_cache
+from math import ceil
 
 from snakemake.exceptions import WorkflowError
 
@@ -45,6 +46,14 @@ CONCORDIA = (
     f"{RESULTS}/concordia/{CONFIG.concordia.name if CONFIG.concordia else 'no-request'}"
 )
 CONCORDIA_IDENTITY = identity_of(CONFIG.concordia)
+CONCORDIA_RESOURCES = (
+    {
+        "mem_mb": ceil(CONFIG.concordia.memory.to_value("MB")),
+        "runtime": ceil(CONFIG.concordia.walltime.to_value("min")),
+    }
+    if CONFIG.concordia
+    else {}
+)
 CONCORDIA_INGEST = (
     [local(f"{CONCORDIA}/ingest.json")]
     if CONFIG.concordia and CONFIG.concordia.ingest

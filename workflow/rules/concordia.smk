@@ -17,13 +17,15 @@ checkpoint concordia_make_plan:
     output:
         local(f"{CONCORDIA}/plan.json"),
     log:
-        f"{CONCORDIA}/logs/plan.log",
+        local(f"{CONCORDIA}/logs/plan.log"),
     retries: 0
+    # a resource, because the plan is no other with another back end
+    resources:
+        backend=backend,
     params:
         config=REQUEST,
-        backend=backend,
     shell:
-        "echo {params.config:q} | cta-batch concordia plan --config - --backend {params.backend}"
+        "echo {params.config:q} | cta-batch concordia plan --config - --backend {resources.backend}"
         " --output {output} 2>&1 | tee {log}"
 
 
@@ -34,9 +36,9 @@ rule concordia_image:
         image=local(f"{CONCORDIA}/image.json"),
         job=f"{CONCORDIA}/work/job.json",
     log:
-        f"{CONCORDIA}/logs/image.log",
+        local(f"{CONCORDIA}/logs/image.log"),
     benchmark:
-        f"{CONCORDIA}/benchmarks/image.tsv"
+        local(f"{CONCORDIA}/benchmarks/image.tsv")
     retries: 0
     container:
         None
@@ -53,15 +55,14 @@ rule concordia_run:
     output:
         temp(f"{CONCORDIA}/work/{{run}}.tar"),
     log:
-        f"{CONCORDIA}/logs/run/{{run}}.log",
+        local(f"{CONCORDIA}/logs/run/{{run}}.log"),
     benchmark:
         f"{CONCORDIA}/benchmarks/run/{{run}}.tsv"
     container:
         None
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=1440,
+        **CONCORDIA_RESOURCES,
     params:
         identity=CONCORDIA_IDENTITY,
     shell:
@@ -75,7 +76,7 @@ rule concordia_unpack:
     output:
         local(f"{CONCORDIA}/runs/{{run}}/run.json"),
     log:
-        f"{CONCORDIA}/logs/unpack/{{run}}.log",
+        local(f"{CONCORDIA}/logs/unpack/{{run}}.log"),
     params:
         folder=f"{CONCORDIA}/runs",
         identity=CONCORDIA_IDENTITY,
@@ -91,7 +92,7 @@ rule concordia_manifest:
     output:
         local(f"{CONCORDIA}/manifest.json"),
     log:
-        f"{CONCORDIA}/logs/manifest.log",
+        local(f"{CONCORDIA}/logs/manifest.log"),
     retries: 0
     params:
         config=REQUEST,
@@ -108,7 +109,7 @@ rule concordia_ingest:
     output:
         local(f"{CONCORDIA}/ingest.json"),
     log:
-        f"{CONCORDIA}/logs/ingest.log",
+        local(f"{CONCORDIA}/logs/ingest.log"),
     retries: 0
     params:
         config=REQUEST,
@@ -135,7 +136,7 @@ rule concordia_summary:
             category="Report",
         ),
     log:
-        f"{CONCORDIA}/logs/summary.log",
+        local(f"{CONCORDIA}/logs/summary.log"),
     shell:
         "cta-batch concordia summarise --plan {input.plan} --output {output.summary}"
         " --report {output.report} > {log} 2>&1"

@@ -157,6 +157,8 @@ def _publish(request: ConcordiaRequest, record: dict, store: Store) -> dict:
             raise BatchError(f"image {digest[:12]} was removed meanwhile", "build it again")
         found = registry.find(target, digest)
         if found is None:
+            if record["signed_by"] is None:
+                record = _sign_late(request, record, store)
             log.info("push to %s", target.address)
             upload = f"upload-{record['sha256'][:16]}"
             apptainer.push(store.image(digest), f"{target.address}:{upload}", target.insecure)
@@ -164,6 +166,19 @@ def _publish(request: ConcordiaRequest, record: dict, store: Store) -> dict:
         if found.sha256 != record["sha256"]:
             record = _adopt(request, store, found)
         return store.note(digest, record | {"pushed": target.address})
+
+
+def _sign_late(request: ConcordiaRequest, record: dict, store: Store) -> dict:
+    """Sign an image that was built when no key was configured; unsigned ones are not pushed."""
+    digest, key = record["options_digest"], request.images.keys.sign
+    folder = store.clean(digest)
+    try:
+        shutil.copytree(store.image(digest).parent, folder, dirs_exist_ok=True)
+        apptainer.sign(folder / "image.sif", key)
+        return store.put(digest, folder, record | {"signed_by": key.name})
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _adopt(request: ConcordiaRequest, store: Store, found: registry.Found) -> dict:

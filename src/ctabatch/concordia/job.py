@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctabatch.concordia.plan import Plan
+from ctabatch.concordia.plan import PLAN_AGAIN, Plan
 from ctabatch.config.concordia import ConcordiaRequest, Registry
 from ctabatch.errors import BatchError, InputError, IntegrityError
 from ctabatch.files import read_json, write_json
@@ -85,7 +85,7 @@ def write_job(request: ConcordiaRequest, plan_path: Path, record: dict, output: 
     """
     plan = Plan.read(plan_path)
     if record["options_digest"] != plan.digest or plan.sha256 not in (None, record["sha256"]):
-        raise IntegrityError("the image is another than the one that was planned", "plan again")
+        raise IntegrityError("the image is another than the one that was planned", PLAN_AGAIN)
     images = request.images
     content = {
         "format": FORMAT,

@@ -21,6 +21,7 @@ from tenacity import wait_exponential_jitter as backoff
 from ctabatch.concordia import apptainer
 from ctabatch.concordia.base import sha256_of
 from ctabatch.concordia.job import Job
+from ctabatch.concordia.plan import PLAN_AGAIN
 from ctabatch.concordia.store import Store
 from ctabatch.errors import BatchError, IntegrityError
 
@@ -80,7 +81,7 @@ def image_of(job: Job) -> Path:
     plan, store = job.plan, Store(job.plan.store)
     if (record := store.find(plan.digest)) is not None:
         if record["sha256"] != job.sha256:
-            raise IntegrityError("the image is another than the one that was planned", "plan again")
+            raise IntegrityError("the image is another than the one that was planned", PLAN_AGAIN)
         return store.verified(plan.digest, job.sha256)
     if not job.registry and not job.cvmfs:
         raise BatchError(

@@ -17,6 +17,8 @@ from ctabatch.files import read_json
 from ctabatch.identity import digest
 
 FORMAT = 2
+#: What to do where the image changed after the plan.
+PLAN_AGAIN = "plan again; Snakemake does with --forcerun concordia_make_plan"
 
 
 def runs_digest(options_digest: str, card: ShowerCard, seed_block: int) -> str:
@@ -73,6 +75,9 @@ def make_plan(
     record = Store(request.images.store).find(location.digest) if location.action == "use" else None
     if location.action == "build":
         check_source(request)
+    what = steps(request, location.action, record)
+    # A signature that is still to be made changes the file.
+    known = None if "sign" in what else location.sha256
     return {
         "format": FORMAT,
         "name": request.name,
@@ -80,9 +85,9 @@ def make_plan(
             "digest": location.digest,
             "action": location.action,
             "where": location.where,
-            "sha256": location.sha256,
+            "sha256": known,
             "bytes": location.size,
-            "steps": steps(request, location.action, record),
+            "steps": what,
             "manifest": record["manifest"] if record else build_opts(request.recipe, sha256),
             "signed_by": record["signed_by"] if record else None,
         },
@@ -113,6 +118,8 @@ def steps(request: ConcordiaRequest, action: str, record: dict | None) -> list[s
     target = images.registry
     pushes = action in ("use", "build") and target and target.push
     if pushes and (record or {}).get("pushed") != target.address:
+        if record and not record["signed_by"]:
+            said = [*said, "sign"]
         said = [*said, f"push to {target.address}, unless it is there"]
     return said
 

@@ -17,7 +17,7 @@ from ctabatch.concordia.card import ShowerCard
 from ctabatch.concordia.cards import product_name, render, seeds
 from ctabatch.concordia.job import Job
 from ctabatch.concordia.node import image_of
-from ctabatch.concordia.plan import Plan
+from ctabatch.concordia.plan import PLAN_AGAIN, Plan
 from ctabatch.concordia.recipe import Recipe
 from ctabatch.concordia.store import Store
 from ctabatch.errors import BatchError, InputError, IntegrityError
@@ -114,7 +114,7 @@ def perform(plan: Plan, run: int, out: Path) -> dict:
         )
     wanted = record["sha256"]
     if plan.sha256 not in (None, wanted):
-        raise IntegrityError("the image is another than the one that was planned", "plan again")
+        raise IntegrityError("the image is another than the one that was planned", PLAN_AGAIN)
     return _once(plan, run, out, wanted, lambda: store.verified(plan.digest, wanted))
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from ctabatch.concordia.card import ShowerCard, card_refusal
 from ctabatch.concordia.recipe import Recipe
-from ctabatch.config.base import SafePath, Section
+from ctabatch.config.base import Duration, Memory, SafePath, Section
 from ctabatch.config.irf import Name
 
 #: CORSIKA's run number has six digits.
@@ -116,6 +116,10 @@ class ConcordiaRequest(Section):
     """Number of the first run; the others count on."""
     seed_block: Annotated[int, Field(ge=0, le=224)] = 0
     """Block of random seeds; runs of different number or different block share no seed."""
+    walltime: Duration = "4 h"
+    """Longest time of a run; the batch system ends it then."""
+    memory: Memory = "2 GB"
+    """Memory of a run."""
     after: tuple[SafePath, ...] = ()
     """Plans or manifests of earlier requests whose random seeds must not be used again."""
     ingest: Ingest | None = None
