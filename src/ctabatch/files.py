@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,11 @@ from typing import Any
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
     """Give a temporary name beside `path`; renamed to `path` on success, removed on failure.
 
-    The temporary name keeps the suffixes of `path`, because writers choose the format by them.
+    The temporary name keeps the suffixes of `path`, because writers choose the format by them. A
+    `private` file is readable by its owner only, at any time.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o600 if private else 0o666 & ~_umask())
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -52,6 +54,38 @@ def read_json(path: Path) -> Any:
         raise InputError("no such file", str(path)) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"is not JSON: {error}", str(path)) from None
+
+
+def read_secret(path: Path, what: str) -> str:
+    """Read a secret from a file that only its owner may read.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        File with the secret and nothing else.
+    what : str
+        Names the key of the configuration in errors.
+
+    Returns
+    -------
+    str
+    """
+    from ctabatch.errors import InputError
+
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text().strip()
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}", where=what, allowed="a file to read"
+        ) from None
+    if stat.S_IMODE(mode) & 0o077:
+        raise InputError(
+            f"others may read {path}", where=what, allowed="mode 600: chmod 600 it first"
+        )
+    if not text:
+        raise InputError(f"{path} is empty", where=what, allowed="a file with the secret")
+    return text
 
 
 def _umask() -> int:

@@ -16,7 +16,10 @@ COMMANDS = {
     "irf": "irf",
     "lake": "lake",
     "resources": "resources",
+    "login": "iam",
+    "logout": "iam",
     "search": "lake",
+    "whoami": "iam",
 }
 
 

@@ -10,17 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from ctabatch.config.concordia import Membership
+<<<<<<< HEAD
 from ctabatch.config.model import Configuration
 from ctabatch.errors import BatchError, InputError
 
 #: Names in the configuration that mean a back end; EGI is reached through DIRAC.
 ALIASES = {"dirac": ("dirac", "egi"), "egi": ("egi", "dirac")}
+=======
+from ctabatch.errors import BatchError
+from ctabatch.iam.claims import groups, is_member
+
+__all__ = ["NotAMember", "check_membership", "groups"]
+>>>>>>> f663b87 (Logins by OpenID: device code, browser, services, renewal; identity provider in the stack)
 
 
 class NotAMember(BatchError):  # noqa: N818 - names the state
     """The person is in none of the groups that may submit."""
 
 
+<<<<<<< HEAD
 def groups(claims: Mapping[str, Any], claim: str) -> list[str]:
     """Return the groups in the claims of a token.
 
@@ -120,6 +128,8 @@ def claims_of(token: str) -> dict[str, Any]:
     return claims
 
 
+=======
+>>>>>>> f663b87 (Logins by OpenID: device code, browser, services, renewal; identity provider in the stack)
 def check_membership(claims: Mapping[str, Any], settings: Membership, backend: str) -> None:
     """Refuse a person whose groups don't suffice for a back end; the server decides in the end.
 
@@ -140,17 +150,11 @@ def check_membership(claims: Mapping[str, Any], settings: Membership, backend: s
     if not asks(settings, backend):
         return
     own = groups(claims, settings.claim)
-    missing = [group for group in settings.all_of if not _inside(own, group)]
+    missing = [group for group in settings.all_of if not is_member(own, group)]
     if missing:
         raise _refused(backend, settings.claim, " and ".join(missing), own)
-    if settings.any_of and not any(_inside(own, group) for group in settings.any_of):
+    if settings.any_of and not any(is_member(own, group) for group in settings.any_of):
         raise _refused(backend, settings.claim, " or ".join(settings.any_of), own)
-
-
-def _inside(own: list[str], group: str) -> bool:
-    """Tell whether somebody is in a group or in one of its subgroups."""
-    wanted = group.strip("/")
-    return any(f"{item.strip('/')}/".startswith(f"{wanted}/") for item in own)
 
 
 def _refused(backend: str, claim: str, wanted: str, own: list[str]) -> NotAMember:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from ctabatch.config.base import SafePath, Section
 
@@ -78,6 +78,21 @@ class RucioSettings(Section):
     token_file: SafePath | None = None
     """File with the access token for `oidc`, read anew when the server refuses the last one; by
     default the file that the variable `BEARER_TOKEN_FILE` names, or the variable `BEARER_TOKEN`."""
+
+    login: str | None = Field(default=None, min_length=1)
+    """Service of `iam.providers` whose token is used for `oidc` where no token file is given: that
+    of `cta-batch login`, renewed when needed."""
+
+    _login_provider: tuple | None = PrivateAttr(default=None)
+
+    @property
+    def login_provider(self) -> tuple | None:
+        """Name and settings of the identity provider that `login` belongs to."""
+        return self._login_provider
+
+    def use_login_of(self, name: str, provider) -> None:
+        """Note the identity provider that the whole configuration names for `login`."""
+        self._login_provider = (name, provider)
 
     ca_cert: SafePath | None = None
     """Certificate authority of the server, as PEM file; those of the system by default."""

@@ -9,6 +9,7 @@ from ctabatch.config.compute import ComputeSettings
 from ctabatch.config.concordia import ConcordiaRequest
 from ctabatch.config.conditions import ConditionsSettings
 from ctabatch.config.contact import Contact
+from ctabatch.config.iam import IamSettings
 from ctabatch.config.irf import IRFRequest
 from ctabatch.config.lake import LakeSettings
 from ctabatch.config.limits import Limits
@@ -36,6 +37,8 @@ class Configuration(Section):
     """Data lake."""
     compute: ComputeSettings = Field(default_factory=ComputeSettings)
     """Where jobs may run."""
+    iam: IamSettings = Field(default_factory=IamSettings)
+    """Logins."""
     limits: Limits = Field(default_factory=Limits)
     """Limits of a request."""
     contact: Contact = Field(default_factory=Contact)
@@ -58,4 +61,22 @@ class Configuration(Section):
                 f"irf.binning.offset_max ({bins.offset_max}) is beyond "
                 f"simulation.particles.gamma.view_cone ({thrown.view_cone})"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _lake_finds_its_login(self):
+        rucio = self.lake.rucio
+        if rucio is None or rucio.login is None:
+            return self
+        name = self.iam.default
+        if name is None:
+            raise ValueError("lake.rucio.login needs iam.provider, the provider that it is of")
+        provider = self.iam.providers[name]
+        if rucio.login not in provider.services:
+            known = ", ".join(provider.services) or "none"
+            raise ValueError(
+                f"lake.rucio.login {rucio.login!r} is not one of iam.providers.{name}.services "
+                f"({known})"
+            )
+        rucio.use_login_of(name, provider)
         return self

@@ -5,12 +5,12 @@ temporary folder where they outlive a changed password. The one made here does n
 """
 
 import os
-import stat
 import tempfile
 from pathlib import Path
 
 from ctabatch.config.lake import RucioSettings
 from ctabatch.errors import InputError, LakeError
+from ctabatch.files import read_secret
 
 
 class ServerError(Exception):
@@ -52,36 +52,6 @@ def load_client_library() -> None:
         parser.read(Path(__file__).with_name("rucio.cfg"))
 
 
-def read_secret(path: Path, what: str) -> str:
-    """Read a secret from a file that only its owner may read.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        File with the secret and nothing else.
-    what : str
-        Names the key of the configuration in errors.
-
-    Returns
-    -------
-    str
-    """
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text().strip()
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror}", where=what, allowed="a file to read"
-        ) from None
-    if stat.S_IMODE(mode) & 0o077:
-        raise InputError(
-            f"others may read {path}", where=what, allowed="mode 600: chmod 600 it first"
-        )
-    if not text:
-        raise InputError(f"{path} is empty", where=what, allowed="a file with the secret")
-    return text
-
-
 def _login(settings: RucioSettings) -> dict[str, str]:
     """Return user name and password; the password from its file, else from the environment."""
     if settings.password_file:
@@ -95,17 +65,21 @@ def _login(settings: RucioSettings) -> dict[str, str]:
     return {"username": settings.username or settings.account, "password": password}
 
 
-def _token(settings: RucioSettings) -> str:
-    """Return the OIDC token: read again each time, because others renew the file."""
+def _token(settings: RucioSettings, refused: str | None = None) -> str:
+    """Return the OIDC token: read again each time, because others renew the file or the login."""
     path = settings.token_file or os.environ.get("BEARER_TOKEN_FILE")
     if path:
         return read_secret(Path(path), "lake.rucio.token_file")
     if token := os.environ.get("BEARER_TOKEN"):
         return token
+    if settings.login_provider:
+        from ctabatch.iam.tokens import access_token
+
+        return access_token(*settings.login_provider, settings.login, refused)
     raise InputError(
         "no token for Rucio",
-        where="lake.rucio.token_file",
-        allowed="a file that only you may read, or the variable BEARER_TOKEN_FILE",
+        where="lake.rucio",
+        allowed="login (a service of iam.providers), token_file, or the variable BEARER_TOKEN_FILE",
     )
 
 
@@ -146,7 +120,7 @@ def make_client(settings: RucioSettings):
         def renew(self):
             """Get another token."""
             if oidc:
-                self.auth_token = _token(settings)
+                self.auth_token = _token(settings, refused=self.auth_token)
             else:
                 answer = self._send_request(
                     build_url(self.auth_host, path="auth/userpass"),

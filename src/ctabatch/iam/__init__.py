@@ -1,0 +1,1 @@
+"""Logins: who somebody is, what he may see, and the tokens that servers want."""
