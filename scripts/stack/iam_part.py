@@ -17,7 +17,7 @@ import common
 from common import HERE, StackError, State
 
 SERVER = HERE / "iam_server"
-SETTINGS = {"access": 3600, "refresh": 86400, "device": 600, "clock": 0, "slow_down": 0}
+SETTINGS = {"access": 3600, "refresh": 86400, "device": 120, "clock": 0, "slow_down": 0}
 #: Oldest node that the provider runs on.
 NODE = 18
 

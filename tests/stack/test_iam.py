@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import webbrowser
 from dataclasses import replace
 
 import pytest
@@ -55,7 +56,8 @@ def issuer(iam_state):
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    """Logins of a test of its own."""
+    """Logins and working folder of a test of its own."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return tmp_path / "state"
 
@@ -98,7 +100,7 @@ def test_login_by_device_code_on_the_command_line(tmp_path, issuer, home):
     assert login.stat().st_mode & 0o777 == 0o600
     assert login.parent.stat().st_mode & 0o777 == 0o700
 
-    done = cta_batch("whoami", "--json", "--config", "config.yaml", cwd=tmp_path)
+    done = cta_batch("whoami", "--json", "--config", "config.yaml")
     person = json.loads(done.stdout)
     assert person["subject"] == "pi"
     assert person["groups"][0] == "/escape"
@@ -109,17 +111,18 @@ def test_login_by_device_code_on_the_command_line(tmp_path, issuer, home):
     assert not person["local"]
     assert not person["notes"]
 
-    done = cta_batch("logout", "--config", "config.yaml", cwd=tmp_path)
+    done = cta_batch("logout", "--config", "config.yaml")
     assert done.stdout == "logged out of escape, tokens revoked\n"
-    done = cta_batch("whoami", "--config", "config.yaml", cwd=tmp_path)
+    done = cta_batch("whoami", "--config", "config.yaml")
     assert done.returncode == 1
     assert "you are not logged in to escape (log in: cta-batch login escape)" in done.stderr
 
 
-def test_login_with_a_browser(tmp_path, issuer):
+def test_login_with_a_browser(tmp_path, issuer, monkeypatch):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"iam": iam_settings(issuer)}))
-    browser = f"{sys.executable} {PERSON} %s --user operator"
-    done = cta_batch("login", "--browser", "--config", "config.yaml", cwd=tmp_path, BROWSER=browser)
+    monkeypatch.setattr(webbrowser, "_tryorder", None)  # asked once in a process
+    monkeypatch.setenv("BROWSER", f"{sys.executable} {PERSON} %s --user operator")
+    done = cta_batch("login", "--browser", "--config", "config.yaml")
     assert done.returncode == 0, done.stderr
     assert "logged in to escape as Olga Operator" in done.stdout
     assert "projects: *" in done.stdout
@@ -211,7 +214,7 @@ def test_processes_that_renew_at_once_use_the_refresh_token_once(config, provide
         issuer,
     ]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(3)]
+    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(2)]
     answers = []
     for process in processes:
         process.stdin.write("go\n")
@@ -269,7 +272,7 @@ def test_login_without_groups_says_what_is_missing(config, caplog):
     assert "has no claim wlcg.groups" in session.whoami(config)["notes"][0]
 
 
-@pytest.mark.parametrize(("error", "text"), [(-900, "ahead of"), (900, "behind")])
+@pytest.mark.parametrize(("error", "text"), [(-200, "ahead of"), (200, "behind")])
 def test_clocks_that_differ(config, settings, error, text):
     settings(clock=error)
     with pytest.raises(IamError, match=rf"this machine is \d+ s {text} that of .*set the clock"):
@@ -310,7 +313,7 @@ def test_providers_side_by_side(issuer, tmp_path):
     assert current_identity(config).local  # none is the default one
     session.logout("escape", config.iam.providers["escape"])
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"iam": iam}))
-    done = cta_batch("whoami", "--all", "--json", "--config", "config.yaml", cwd=tmp_path)
+    done = cta_batch("whoami", "--all", "--json", "--config", "config.yaml")
     found = json.loads(done.stdout)
     assert "you are not logged in to escape" in found["escape"]["error"]
     assert found["km3net"]["subject"] == "member"
@@ -357,7 +360,7 @@ def test_tokens_show_nowhere(tmp_path, issuer, iam_state, home, caplog):
     tokens = secrets_in(home)
     seen = []
     for arguments in (["whoami"], ["whoami", "--json"], ["login", "--service", "nothing"]):
-        done = cta_batch(*arguments, "--debug", "--config", "config.yaml", cwd=tmp_path)
+        done = cta_batch(*arguments, "--debug", "--config", "config.yaml")
         seen += [done.stdout, done.stderr]
     seen.append(repr(LoginStore("escape", provider).load()))
     first = access_token("escape", provider, "lake")
@@ -365,7 +368,7 @@ def test_tokens_show_nowhere(tmp_path, issuer, iam_state, home, caplog):
     tokens |= secrets_in(home)
     iam_part.stop_server(iam_state)
     try:
-        done = cta_batch("logout", "--debug", "--config", "config.yaml", cwd=tmp_path)
+        done = cta_batch("logout", "--debug", "--config", "config.yaml")
     finally:
         iam_part.start_server(iam_state)
     assert done.returncode == 1
