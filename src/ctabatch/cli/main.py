@@ -15,9 +15,9 @@ COMMANDS = {
     "dl3": "dl3",
     "irf": "irf",
     "lake": "lake",
-    "resources": "resources",
     "login": "iam",
     "logout": "iam",
+    "resources": "resources",
     "search": "lake",
     "whoami": "iam",
 }
