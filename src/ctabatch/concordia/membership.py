@@ -10,48 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from ctabatch.config.concordia import Membership
-<<<<<<< HEAD
 from ctabatch.config.model import Configuration
 from ctabatch.errors import BatchError, InputError
+from ctabatch.iam.claims import groups, is_member
+
+__all__ = ["NotAMember", "asks", "check_login", "check_membership", "groups"]
 
 #: Names in the configuration that mean a back end; EGI is reached through DIRAC.
 ALIASES = {"dirac": ("dirac", "egi"), "egi": ("egi", "dirac")}
-=======
-from ctabatch.errors import BatchError
-from ctabatch.iam.claims import groups, is_member
-
-__all__ = ["NotAMember", "check_membership", "groups"]
->>>>>>> f663b87 (Logins by OpenID: device code, browser, services, renewal; identity provider in the stack)
 
 
 class NotAMember(BatchError):  # noqa: N818 - names the state
     """The person is in none of the groups that may submit."""
-
-
-<<<<<<< HEAD
-def groups(claims: Mapping[str, Any], claim: str) -> list[str]:
-    """Return the groups in the claims of a token.
-
-    Parameters
-    ----------
-    claims : mapping
-        Claims, as decoded from a token.
-    claim : str
-        Name of the claim, such as ``wlcg.groups``; looked for as it stands, then as nested.
-
-    Returns
-    -------
-    list of str
-        Empty where the claim is absent. A text counts as words separated by blanks or commas.
-    """
-    value: Any = claims.get(claim)
-    if value is None:
-        value = claims
-        for part in claim.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-    if isinstance(value, str):
-        return value.replace(",", " ").split()
-    return [item for item in value or () if isinstance(item, str)]
 
 
 def asks(settings: Membership, backend: str) -> bool:
@@ -61,7 +31,9 @@ def asks(settings: Membership, backend: str) -> bool:
 
 
 def check_login(config: Configuration, backend: str) -> None:
-    """Refuse early who may not submit to a back end, by the login token of this session.
+    """Refuse early who may not submit to a back end, by the login of this session.
+
+    A bearer token (`bearer_token`) goes before the login of ``cta-batch login``.
 
     Parameters
     ----------
@@ -78,17 +50,28 @@ def check_login(config: Configuration, backend: str) -> None:
     settings = config.concordia.membership
     if not asks(settings, backend):
         return
-    token = bearer_token()
-    if token is None:
+    claims = login_claims(config)
+    if claims is None:
         wanted = ", ".join((*settings.all_of, *settings.any_of))
         raise NotAMember(
             f"submitting to {backend} needs membership in {wanted}, and nobody is logged in",
             "log in with 'cta-batch login'; or name a token file in BEARER_TOKEN_FILE",
         )
-    claims = claims_of(token)
-    if claims.get("exp", time.time() + 1) <= time.time():
-        raise NotAMember("the login has expired", "log in again")
     check_membership(claims, settings, backend)
+
+
+def login_claims(config: Configuration) -> Mapping[str, Any] | None:
+    """Return the claims of the bearer token, else of ``cta-batch login``; None without either."""
+    if token := bearer_token():
+        claims = claims_of(token)
+        if claims.get("exp", time.time() + 1) <= time.time():
+            raise NotAMember("the login has expired", "log in again")
+        return claims
+    if config.iam.default is None:
+        return None
+    from ctabatch.iam.tokens import choose_provider, renewed
+
+    return renewed(*choose_provider(config.iam)).claims
 
 
 def bearer_token() -> str | None:
@@ -128,8 +111,6 @@ def claims_of(token: str) -> dict[str, Any]:
     return claims
 
 
-=======
->>>>>>> f663b87 (Logins by OpenID: device code, browser, services, renewal; identity provider in the stack)
 def check_membership(claims: Mapping[str, Any], settings: Membership, backend: str) -> None:
     """Refuse a person whose groups don't suffice for a back end; the server decides in the end.
 
