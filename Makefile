@@ -72,6 +72,16 @@ physics: setup  ## compare the open simulator with the published Prod5 IRF (need
 benchmark: setup  ## all benchmarks, one after the other
 	for name in $(BENCHMARKS); do python benchmarks/$$name.py; done
 
+.PHONY: containers
+containers: setup  ## build all container images: the pipeline's, and that of config/test/concordia.yaml
+	python scripts/containers.py build
+	python scripts/containers.py context
+	cta-batch concordia build config/test/concordia.yaml
+
+.PHONY: containers-lock
+containers-lock: setup  ## bring the lock files of the images in line with uv.lock
+	python scripts/containers.py lock
+
 .PHONY: stack-install
 stack-install: setup  ## Debian packages and server environments of the test stacks
 	python scripts/stack/stack.py install $(PARTS)

@@ -43,6 +43,8 @@ WHEEL = re.compile(
 HEADER = (
     "# Written by scripts/containers.py lock: Python packages of an image, with their SHA-256.\n"
 )
+#: What the pipeline image has beside the package's own dependencies.
+EXTRAS = ("worker", "rucio")
 CHASM = ("chasm-nuspacesim==1.0.0", "eventio", "numpy", "scipy")
 #: The installer, and what the few packages without wheels are built with.
 INSTALLER = ("uv==0.9.11", "setuptools")
@@ -64,8 +66,9 @@ def uv(*arguments: str, stdin: str | None = None) -> str:
 def project_lock() -> str:
     """Return the run-time packages of this project, as uv.lock has them."""
     wanted = uv(
-        "export", "--frozen", "--no-dev", "--no-emit-workspace", "--no-hashes", "--no-header", "-q"
-    )
+        "export", "--frozen", "--no-dev", "--no-emit-workspace", "--no-hashes", "--no-header", "-q",
+        *(f"--extra={extra}" for extra in EXTRAS),
+    )  # fmt: skip
     locked = tomllib.loads((PROJECT / "uv.lock").read_text())["package"]
     files = {(item["name"], item["version"]): item for item in locked if "version" in item}
     lines = [HEADER]

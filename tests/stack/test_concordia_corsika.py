@@ -57,19 +57,15 @@ def make_archive(path, **extra):
 class Site:
     """A place with a source archive, keys and perhaps a registry; makes requests."""
 
-    def __init__(self, folder, bases, address):
-        self.folder, self.address, self.bases = folder, address, bases
+    def __init__(self, folder, address):
+        self.folder, self.address = folder, address
         self.source = make_archive(folder / "corsika.tar.gz")
         self.private, self.public = make_key(folder, "ours")
 
     def request(self, store, **changes):
-        """Make a request; a new store shares the base images with all others."""
-        folder = self.folder / store
-        if not folder.exists():
-            folder.mkdir()
-            (folder / "base").symlink_to(self.bases)
+        """Make a request with a store of a name."""
         images = {
-            "store": str(folder),
+            "store": str(self.folder / store),
             "keys": {"sign": str(self.private), "trusted": [str(self.public)]},
             **changes.pop("images", {}),
         }
@@ -91,14 +87,10 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, start_part):
-    """A site with the registry of the stack; base images are kept between sessions."""
+    """A site with the registry of the stack."""
     require(shutil.which("apptainer"), "apptainer is absent: make stack-install")
-    import common
-
-    bases = common.stack_dir() / "concordia-bases"
-    bases.mkdir(parents=True, exist_ok=True)
     address = start_part("registry").env()["CONCORDIA_REGISTRY"]
-    return Site(tmp_path_factory.mktemp("site"), bases, address)
+    return Site(tmp_path_factory.mktemp("site"), address)
 
 
 @pytest.fixture(scope="module")
@@ -323,7 +315,7 @@ def test_full_disk_in_the_build_leaves_no_image(site, tmp_path):
     mounted = (
         os.geteuid() == 0
         and not subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=180m,mode=1777", "none", small], check=False
+            ["mount", "-t", "tmpfs", "-o", "size=420m,mode=1777", "none", small], check=False
         ).returncode
     )
     require(mounted, "a small file system can be mounted by root only")

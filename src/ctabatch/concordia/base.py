@@ -1,9 +1,16 @@
-"""Base images: Debian with the packages of one kind of image, made once and kept in the store."""
+"""Base images: Debian with the packages of one kind of image, then with locked Python packages.
 
+Each is made once, named by the SHA-256 of all that decides its content, and kept for every store of
+this user in ``<cache>/ctabatch/bases`` (or ``CTABATCH_BASES``).
+"""
+
+import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
@@ -16,6 +23,10 @@ from ctabatch.identity import digest
 
 #: Environment variable with the address of a Debian archive; apt's own settings otherwise.
 MIRROR = "CTABATCH_DEBIAN_MIRROR"
+#: Environment variable with the folder of the base images.
+BASES = "CTABATCH_BASES"
+#: Base images that were not used for so many seconds are deleted.
+UNUSED = 90 * 86400
 
 
 def mirror() -> str:
@@ -53,8 +64,15 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def base_image(base: str, packages: tuple[str, ...], store: Path, build_folder: Path) -> Path:
-    """Return a base image with the given packages; makes it where the store has none.
+def bases_folder() -> Path:
+    """Return the folder of the base images."""
+    import platformdirs
+
+    return Path(os.environ.get(BASES) or platformdirs.user_cache_path("ctabatch") / "bases")
+
+
+def base_image(base: str, packages: tuple[str, ...], build_folder: Path) -> Path:
+    """Return a base image with the given Debian packages; makes it where there is none yet.
 
     Parameters
     ----------
@@ -62,36 +80,68 @@ def base_image(base: str, packages: tuple[str, ...], store: Path, build_folder: 
         As `ctabatch.concordia.recipe.Recipe.base`.
     packages : tuple of str
         Debian packages that it must hold.
-    store : pathlib.Path
-        Folder of the local images.
     build_folder : pathlib.Path
         Folder for temporary files.
     """
     parts = BASE.fullmatch(base)
     if parts["file"]:
         return _given(Path(parts["path"]), parts["file"])
-    key = digest({"base": base, "packages": packages, "definition": template("base.def.j2")})
-    path = store / "base" / f"{key}.sif"
-    if path.exists():
-        return path
+    text = template("base.def.j2")
+    key = digest({"base": base, "packages": packages, "definition": text})
+
+    def prepare(folder: Path) -> str:
+        image = f"{parts['image']}@sha256:{parts['docker']}" if parts["image"] else None
+        return (
+            environment()
+            .get_template("base.def.j2")
+            .render(
+                image=image,
+                suite=parts["suite"],
+                mirror=None if image else mirror(),
+                packages=packages,
+            )
+        )
+
+    return _kept(key, prepare, build_folder)
+
+
+def python_image(base: Path, files: dict[str, str], build_folder: Path) -> Path:
+    """Return a base image with locked Python packages in ``/opt/venv``; makes it where there is none.
+
+    Parameters
+    ----------
+    base : pathlib.Path
+        Image with Debian's Python, of `base_image`.
+    files : dict
+        ``requirements.txt``, ``uv.txt`` and ``install-python.sh``.
+    build_folder : pathlib.Path
+        Folder for temporary files.
+    """
+    text = template("environment.def")
+    key = digest({"base": sha256_of(base), "files": files, "definition": text})
+
+    def prepare(folder: Path) -> str:
+        (folder / "context").mkdir()
+        for name, content in files.items():
+            (folder / "context" / name).write_text(content, encoding="utf-8")
+        shutil.copyfile(base, folder / "base0.sif")
+        return text
+
+    return _kept(key, prepare, build_folder)
+
+
+def _kept(key: str, prepare: Callable[[Path], str], build_folder: Path) -> Path:
+    """Return a base image by its key; `prepare` fills a folder and gives the definition."""
+    path = bases_folder() / f"{key}.sif"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if path.exists():
+            path.touch()
             return path
+        _clean(path.parent)
         with apptainer.build_folder(build_folder) as folder:
-            image = f"{parts['image']}@sha256:{parts['docker']}" if parts["image"] else None
-            text = (
-                environment()
-                .get_template("base.def.j2")
-                .render(
-                    image=image,
-                    suite=parts["suite"],
-                    mirror=None if image else mirror(),
-                    packages=packages,
-                )
-            )
             recipe = folder / "base.def"
-            recipe.write_text(text)
+            recipe.write_text(prepare(folder))
             log = path.with_suffix(".log")
             log.unlink(missing_ok=True)
             # Bases are unpacked again soon: small would cost more than it saves.
@@ -100,6 +150,13 @@ def base_image(base: str, packages: tuple[str, ...], store: Path, build_folder: 
             shutil.copyfile(folder / "base.sif", temporary)
             temporary.replace(path)
     return path
+
+
+def _clean(folder: Path) -> None:
+    for path in folder.glob("*.sif"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > UNUSED:
+                path.unlink()
 
 
 def _given(path: Path, sha256: str) -> Path:

@@ -9,9 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ctabatch.concordia import apptainer, registry
-from ctabatch.concordia.base import base_image
+from ctabatch.concordia.base import base_image, python_image
 from ctabatch.concordia.cards import self_test_card
-from ctabatch.concordia.definition import definition, packages, write_context
+from ctabatch.concordia.definition import (
+    definition,
+    lock_name,
+    packages,
+    python_files,
+    write_context,
+)
 from ctabatch.concordia.lookup import (
     Location,
     accept,
@@ -85,10 +91,10 @@ def _build(request: ConcordiaRequest, image: Path, log_file: Path) -> dict:
     recipe, images = request.recipe, request.images
     check_source(request)
     sha256 = request.source.sha256 if request.source else None
-    bases = [
-        base_image(recipe.base, wanted, images.store, images.build_folder)
-        for wanted in packages(recipe)
-    ]
+    bases = [base_image(recipe.base, wanted, images.build_folder) for wanted in packages(recipe)]
+    if recipe.code != "corsika7":
+        files = python_files(lock_name(recipe.code))
+        bases = [python_image(bases[0], files, images.build_folder)]
     with apptainer.build_folder(images.build_folder) as folder:
         source = None
         if request.source:

@@ -19,7 +19,7 @@ from ctabatch.concordia.recipe import Recipe
 from ctabatch.identity import digest
 
 #: Raised when the same files would give another image.
-FORMAT = 1
+FORMAT = 2
 LICENCES = {
     "corsika7": "CORSIKA 7: KIT's licence, no redistribution of source or program; "
     "keep this image within your collaboration",
@@ -80,10 +80,17 @@ def payload(recipe: Recipe) -> dict[str, str]:
             "build.sh": template("build-python.sh"),
             "run": template("run-python.sh"),
             "program.py": template(f"program-{recipe.code}.py"),
-            "requirements.txt": lock(lock_name(recipe.code)),
-            "uv.txt": lock("uv.txt"),
         }
     return content
+
+
+def python_files(name: str) -> dict[str, str]:
+    """Return what the locked Python packages of a lock file are installed from."""
+    return {
+        "requirements.txt": lock(name),
+        "uv.txt": lock("uv.txt"),
+        "install-python.sh": template("install-python.sh"),
+    }
 
 
 def packages(recipe: Recipe) -> tuple[tuple[str, ...], ...]:
@@ -102,9 +109,10 @@ def options_digest(recipe: Recipe, source_sha256: str | None) -> str:
     It covers the recipe, the source archive, the locked packages, the build scripts and, for
     ``openiact``, the code of this package; not keys, comments or the order of options.
     """
-    sums = {
-        name: hashlib.sha256(text.encode()).hexdigest() for name, text in payload(recipe).items()
-    }
+    content = payload(recipe)
+    if recipe.code != "corsika7":
+        content |= python_files(lock_name(recipe.code))
+    sums = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in content.items()}
     content = {
         "format": FORMAT,
         "recipe": recipe.identity(),
