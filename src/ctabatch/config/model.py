@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
+from ctabatch.config.analysis import AnalysisRequest
 from ctabatch.config.base import SafePath, Section
 from ctabatch.config.compute import ComputeSettings
 from ctabatch.config.concordia import ConcordiaRequest
@@ -25,6 +26,8 @@ class Configuration(Section):
     """Request of an IRF; needed by the target ``irf``."""
     concordia: ConcordiaRequest | None = None
     """Air-shower simulation in a container, made by ``cta-batch concordia``."""
+    analysis: AnalysisRequest | None = None
+    """Analysis of DL3 observations; needed by the target ``analysis``."""
     simulation: SimulationSettings = Field(default_factory=SimulationSettings)
     """Production settings."""
     pipeline: PipelineSettings = Field(default_factory=PipelineSettings)
