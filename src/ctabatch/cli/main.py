@@ -9,6 +9,7 @@ from ctabatch.errors import BatchError
 
 #: Command -> module below ctabatch.cli that defines it under the same name.
 COMMANDS = {
+    "analysis": "analysis",
     "concordia": "concordia",
     "conditions": "conditions",
     "config": "config",

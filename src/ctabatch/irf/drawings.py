@@ -10,20 +10,17 @@ import numpy as np
 
 from ctabatch.irf import performance
 from ctabatch.irf.plot_style import (
-    COLOURS,
     REFERENCE,
     column_at,
-    log_axes,
     middle_of_first,
-    new_figure,
     offset_colours,
-    plain_log_labels,
     ratio_figure,
     reference_name,
     ring_name,
     steps,
     styles_of,
 )
+from ctabatch.report.figures import COLOURS, log_axes, new_figure, plain_log_labels
 
 log = logging.getLogger(__name__)
 

@@ -6,17 +6,9 @@ dark to light.
 
 import numpy as np
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+from ctabatch.report.figures import COLOURS, dress, empty_figure, log_axes
+
 REFERENCE = {"color": "0.45", "linewidth": 3, "alpha": 0.5, "zorder": 1}
-
-
-def new_figure(columns=1, width=7.0, height=4.6, **options):
-    """Make a figure with a row of panels, without pyplot's global state."""
-    figure = _empty(width, height)
-    axes = figure.subplots(1, columns, squeeze=False, **options)
-    for ax in axes.flat:
-        _dress(ax)
-    return figure, axes
 
 
 def ratio_figure(with_ratio):
@@ -27,7 +19,7 @@ def ratio_figure(with_ratio):
     tuple
         Figure, left, right and ratio panel (None without).
     """
-    figure = _empty(11, 4.8)
+    figure = empty_figure(11, 4.8)
     grid = figure.add_gridspec(2, 2, height_ratios=(3, 1))
     left = figure.add_subplot(grid[:, 0])
     if not with_ratio:
@@ -41,40 +33,8 @@ def ratio_figure(with_ratio):
         right.tick_params(labelbottom=False)
     for ax in (left, right, ratio):
         if ax is not None:
-            _dress(ax)
+            dress(ax)
     return figure, left, right, ratio
-
-
-def _empty(width, height):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _dress(ax):
-    ax.grid(which="major", alpha=0.3, linewidth=0.6)
-    ax.tick_params(which="both", direction="in", top=True, right=True)
-
-
-def log_axes(ax, y=True):
-    """Make the energy axis logarithmic with plain labels, and the other one if wanted."""
-    ax.set_xscale("log")
-    # 0.1, 1, 10 in place of powers of ten
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    if y:
-        ax.set_yscale("log")
-
-
-def plain_log_labels(ax):
-    """Label a logarithmic axis over less than two decades by plain numbers."""
-    from matplotlib.ticker import LogLocator
-
-    ax.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
-    for set_formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
-        set_formatter(lambda value, _: f"{value:g}")
 
 
 def styles_of(irfs):

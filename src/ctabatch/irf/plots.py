@@ -7,10 +7,10 @@ import logging
 from pathlib import Path
 
 from ctabatch.errors import InputError
-from ctabatch.files import replacing
 from ctabatch.irf import drawings
 from ctabatch.irf.benchmarks import read_benchmark
 from ctabatch.irf.reading import open_irf
+from ctabatch.report.figures import save_figure
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +63,8 @@ def make_plots(irf_paths, folder, reference=None, benchmarks=None, notice=None):
         except Exception as error:  # any library's: the numbers are those of a damaged file
             log.warning("can't draw %s: %s: %s", name, type(error).__name__, error)
             continue
-        if notice:
-            figure.text(0.5, -0.01, notice, ha="center", va="top", fontsize=7, color="0.4")
         path = folder / f"{name}.png"
-        with replacing(path) as temporary:
-            # no date or version in the file: the same IRF gives the same bytes
-            figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Software": None})
+        save_figure(figure, path, notice)
         written.append(path)
     for stale in set(folder.glob("*.png")) - set(written):
         stale.unlink()

@@ -3,12 +3,11 @@
 Everything that comes from outside (names, messages, versions) is escaped by the template engine.
 """
 
-import base64
-from collections.abc import Mapping
 from pathlib import Path
 
 from ctabatch import __version__
 from ctabatch.files import read_json, write_text
+from ctabatch.report.rendering import embed_plots, flatten, make_environment, measured_rows
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -61,18 +60,18 @@ def write_report(
     if sidecars is None:
         sidecars = _sidecars(folder, plan)
     text = (
-        _environment()
+        make_environment(_TEMPLATES)
         .get_template("report.html.j2")
         .render(
             plan=plan,
             validation=validation,
             variants=_variants(validation),
-            plots=_plots(folder / "plots"),
+            plots=embed_plots(folder / "plots", CAPTIONS),
             request=flatten(plan.get("request") or {}),
             conditions=flatten(plan.get("conditions") or {}),
             production=_production(plan),
             reached=_reached(validation),
-            measured=_measured(measured),
+            measured=measured_rows(measured),
             locations=locations or {},
             sidecars={name: flatten(item) for name, item in sidecars.items()},
             folder=folder.name,
@@ -83,46 +82,6 @@ def write_report(
     return output
 
 
-def flatten(content, prefix=""):
-    """Flatten nested mappings to rows of (dotted key, text), without what is unset."""
-    rows = []
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            rows += flatten(value, f"{name}.")
-        elif value not in (None, [], ()):
-            rows.append((name, _text(value)))
-    return rows
-
-
-def _text(value):
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(item)}" for key, item in value.items() if item is not None)
-    if isinstance(value, list | tuple):
-        return "; ".join(_text(item) for item in value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return str(value)
-
-
-def _environment():
-    from jinja2 import ChainableUndefined, Environment, FileSystemLoader
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=ChainableUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["count"] = lambda value: f"{value:,}".replace(",", "\u202f")
-    environment.filters["digits"] = lambda value: f"{value:.3g}"
-    environment.filters["percent"] = lambda value: f"{100 * value:.3g} %"
-    return environment
-
-
 def _variants(validation):
     """Products with their checks, failures first, and the number of each verdict."""
     result = []
@@ -131,17 +90,6 @@ def _variants(validation):
         counts = {status: sum(check["status"] == status for check in checks) for status in _ORDER}
         result.append({**item, "variant": name, "checks": checks, "counts": counts})
     return result
-
-
-def _plots(folder):
-    found = []
-    for name, caption in CAPTIONS.items():
-        path = folder / f"{name}.png"
-        if path.is_file():
-            data = base64.b64encode(path.read_bytes()).decode("ascii")
-            title = name.replace("_", " ")
-            found.append({"name": name, "title": title, "caption": caption, "data": data})
-    return found
 
 
 def _production(plan):
@@ -163,21 +111,6 @@ def _reached(validation):
             if check["name"] == "precision_effective_area" and "worst" in details:
                 found[name] = details["worst"]
     return found
-
-
-def _measured(measured):
-    rows = []
-    for step, jobs in sorted((measured or {}).items()):
-        memory = [job["memory_mb"] for job in jobs if job.get("memory_mb")]
-        rows.append(
-            {
-                "step": step,
-                "jobs": len(jobs),
-                "cpu_hours": sum(job.get("cpu_s") or 0 for job in jobs) / 3600,
-                "memory_mb": max(memory, default=None),
-            }
-        )
-    return rows
 
 
 def _sidecars(folder, plan):

@@ -1,0 +1,126 @@
+"""``cta-batch analysis``: analyse DL3 observations with Gammapy."""
+
+from pathlib import Path
+
+import click
+
+from ctabatch.cli.analysis_steps import STEPS
+from ctabatch.cli.options import config_option, read_config
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.group()
+def analysis():
+    """Analysis of DL3 observations: plan, show, and the steps of the workflow.
+
+    \b
+    Examples:
+      cta-batch analysis plan --config config/demo-analysis.yaml
+      cta-batch analysis show results/analysis/demo
+    """
+
+
+@analysis.command()
+@config_option
+@click.option("--output", type=FILE, help="Write plan.json here.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan(config_path, output, as_json):
+    """Say which observations an analysis will use, and what it costs, before anything is done.
+
+    Looks up the observations and their IRFs in the data lake and checks the model files; what can't be
+    used is listed with its reason.
+
+    \b
+    Example:
+      cta-batch analysis plan --config config/demo-analysis.yaml
+    """
+    import json
+
+    from ctabatch.analysis.describe import describe_plan
+    from ctabatch.analysis.plan import make_plan, write_plan
+    from ctabatch.irf.plan import check_folder
+
+    config, where = read_config(config_path)
+    if output is not None:
+        check_folder(output.parent)
+    content = make_plan(config, where)
+    if output is not None:
+        write_plan(content, output)
+    click.echo(json.dumps(content, indent=2) if as_json else describe_plan(content))
+
+
+@analysis.command()
+@click.argument("folder", type=FOLDER, required=False)
+@click.option("--plan", "plan_path", type=FILE, help="Show this plan instead of results.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(folder, plan_path, as_json):
+    """Show the results of an analysis; exits 1 if no fit converged.
+
+    \b
+    Examples:
+      cta-batch analysis show results/analysis/demo
+      cta-batch analysis show --plan results/analysis/demo/plan.json
+    """
+    import json
+
+    from ctabatch.analysis.describe import describe_plan, describe_results, read_results
+    from ctabatch.analysis.fit import require_convergence
+    from ctabatch.errors import InputError
+    from ctabatch.files import read_json
+
+    if plan_path is None and folder is None:
+        raise InputError(
+            "names nothing to show", "analysis show", "a folder of results, or --plan FILE"
+        )
+    if plan_path is not None:
+        content = read_json(plan_path)
+        click.echo(json.dumps(content, indent=2) if as_json else describe_plan(content))
+        return
+    content = read_results(folder)
+    click.echo(json.dumps(content, indent=2) if as_json else describe_results(content))
+    require_convergence(content)
+
+
+@analysis.command("import")
+@click.argument("index", type=FOLDER)
+@config_option
+@click.option("--site", type=click.Choice(["CTAO-North", "CTAO-South"]), required=True)
+@click.option("--subarray", required=True, help="Name of the array layout.")
+@click.option("--project", help="Project id that the observations get.")
+@click.option("--caldb", type=FOLDER, help="Calibration database, for an index with $CALDB.")
+@click.option("--release", default="imported", show_default=True, help="Name of the release.")
+@click.option("--disclaimer", help="Text that all reports made of the data show.")
+@click.option("--output", type=FOLDER, required=True, help="Folder for the DL3 products.")
+def import_(index, config_path, site, subarray, project, caldb, release, disclaimer, output):
+    """Make DL3 products of observations with GADF index files, ready for the data lake.
+
+    Events and IRFs of each observation are put into one file with metadata beside it.
+
+    \b
+    Example:
+      cta-batch analysis import cta-1dc/index/gps --site CTAO-South --subarray baseline \\
+          --project GPS --release cta-1dc --output dl3
+      cta-batch lake ingest dl3/*.fits.gz
+    """
+    from ctabatch.analysis.importing import import_observations
+
+    config, _ = read_config(config_path)
+    written = import_observations(
+        config,
+        index,
+        output,
+        site=site,
+        subarray=subarray,
+        project=project,
+        caldb=caldb,
+        release=release,
+        disclaimer=disclaimer,
+    )
+    for path in written:
+        click.echo(path)
+
+
+for step in STEPS:
+    analysis.add_command(step)

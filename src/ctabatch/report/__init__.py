@@ -1,0 +1,1 @@
+"""What the HTML reports of all use cases share: style, templates, figures."""
