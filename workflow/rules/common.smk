@@ -60,6 +60,16 @@ CONCORDIA_INGEST = (
     else []
 )
 
+ANALYSIS = (
+    f"{RESULTS}/analysis/{CONFIG.analysis.name if CONFIG.analysis else 'no-request'}"
+)
+ANALYSIS_MODELS = (
+    [str(path) for path in CONFIG.analysis.models.candidates.values()]
+    if CONFIG.analysis
+    else []
+)
+ANALYSIS_JOBS = CONFIG.analysis.n_jobs if CONFIG.analysis else 1
+
 
 def backend(wildcards):
     """Name of the executor that the jobs go to."""
@@ -172,3 +182,10 @@ def concordia_runs(wildcards):
         local(f"{CONCORDIA}/runs/{run:06d}/run.json")
         for run in range(first, first + plan["runs"])
     ]
+
+
+def analysis_reduced(wildcards):
+    """The reduced groups of an analysis, in order."""
+    path = checkpoints.analysis_make_plan.get().output.plan
+    groups = read_plan(path, Path(path).stat().st_mtime_ns)["groups"]
+    return [f"{ANALYSIS}/work/reduced/{group}.tar" for group in range(groups)]

@@ -24,13 +24,17 @@ def describe_plan(plan: dict) -> str:
     lines += [f"IRF           {name} ({number} observations)" for name, number in irfs.items()]
     statuses = {row["irf"]["status"] for row in rows if row["irf"]["did"]} - {"valid"}
     if statuses:
-        lines.append(f"note          IRFs that are {', '.join(sorted(statuses))}: reprocess the data")
+        lines.append(
+            f"note          IRFs that are {', '.join(sorted(statuses))}: reprocess the data"
+        )
     lines += [
         f"models        {', '.join(plan['models'])}; target {request['models']['source']}",
         f"cost          about {plan['cost']['cpu_hours']:.2g} CPU hours in {plan['cost']['jobs']} jobs",
     ]
     for title, items in (("not usable", plan["bad"]), ("left out", plan["left_out"])):
-        lines += [f"{title:<13} {item['obs_id'] or item['did']} {item['reason']}" for item in items[:20]]
+        lines += [
+            f"{title:<13} {item['obs_id'] or item['did']} {item['reason']}" for item in items[:20]
+        ]
         if len(items) > 20:
             lines.append(f"{title:<13} and {len(items) - 20} more")
     if plan["disclaimer"]:
@@ -42,7 +46,9 @@ def read_results(folder: Path) -> dict:
     """Read summary and places of a finished analysis."""
     if not (folder / "summary.json").is_file():
         raise InputError(
-            f"{folder} holds no finished analysis", "analysis show", "a folder below results/analysis"
+            f"{folder} holds no finished analysis",
+            "analysis show",
+            "a folder below results/analysis",
         )
     content = read_json(folder / "summary.json")
     saved = folder / "saved.json"

@@ -27,7 +27,9 @@ CAPTIONS = {
 }
 
 
-def draw_all(request: AnalysisRequest, stacked, made: Made, folder: Path, notice=None) -> list[Path]:
+def draw_all(
+    request: AnalysisRequest, stacked, made: Made, folder: Path, notice=None
+) -> list[Path]:
     """Draw what there is; a plot that fails is left out with a warning.
 
     Parameters
@@ -156,7 +158,9 @@ def _map(request, made, name):
     largest = np.nanpercentile(np.abs(image.data), 99.9) or 1.0
     limit = max(largest, 5.0) if "significance" in name else largest
     low = -5.0 if "significance" in name else -limit
-    image.plot(ax=ax, add_cbar=True, vmin=low, vmax=limit, cmap="RdBu_r" if low == -limit else "viridis")
+    image.plot(
+        ax=ax, add_cbar=True, vmin=low, vmax=limit, cmap="RdBu_r" if low == -limit else "viridis"
+    )
     position = sky_position(request.target).transform_to(image.geom.frame)
     ax.scatter(
         position.data.lon.deg, position.data.lat.deg, marker="+", s=120, color="white",

@@ -46,7 +46,9 @@ def fit_candidates(request: AnalysisRequest, dataset) -> dict:
         (request, dataset, name, Path(path)) for name, path in request.models.candidates.items()
     ]
     for _, _, _, path in inputs:
-        load_models(path, request.dimension)  # mistakes in a file are the user's, and are said before the work
+        load_models(
+            path, request.dimension
+        )  # mistakes in a file are the user's, and are said before the work
     results = parallel.run_multiprocessing(
         fit_one,
         inputs,
@@ -109,7 +111,7 @@ def fit_one(request: AnalysisRequest, dataset, name: str, path: Path) -> dict:
         "message": full["message"],
         "evaluations": int(full["result"].nfev),
         "parameters": _parameters(models, request.models.source),
-        "models": models.to_dict(full_output=True),
+        "models": models.to_yaml(full_output=True) if len(models) else "",
         "covariance": [[finite(float(value)) for value in row] for row in models.covariance.data],
     }
 
@@ -204,7 +206,7 @@ def restore_models(candidate: dict):
     import numpy as np
     from gammapy.modeling.models import Models
 
-    models = Models.from_dict(candidate["models"])
+    models = Models.from_yaml(candidate["models"])
     covariance = np.array(
         [[np.nan if value is None else value for value in row] for row in candidate["covariance"]]
     )

@@ -154,7 +154,9 @@ def _metadata(path: Path, digest: str, events: int, subarray: str, project: str 
         "obs__zenith_deg": None if altitude is None else round(90 - float(altitude), 4),
         "obs__azimuth_deg": None if azimuth is None else round(float(azimuth), 4),
         "obs__ontime_s": round(float(observation.observation_time_duration.to_value("s")), 3),
-        "obs__livetime_s": round(float(observation.observation_live_time_duration.to_value("s")), 3),
+        "obs__livetime_s": round(
+            float(observation.observation_live_time_duration.to_value("s")), 3
+        ),
         "obs__subarray": subarray,
         "proposal_id": project,
         "dl3__status": "valid",

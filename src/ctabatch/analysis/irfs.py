@@ -5,12 +5,14 @@ A DL3 file of this project holds its IRF; its metadata name the IRF product it c
 the nearest valid IRF of the data lake is taken, by the rule of `ctabatch.irf.matching`.
 """
 
-from ctabatch.config.model import Configuration
+from ctabatch.config.matching import MatchingSettings
+from ctabatch.errors import InputError
+from ctabatch.irf.matching import Conditions, find_irfs, match_irf
 from ctabatch.lake.base import DataLake
 
 
 def match_irfs(
-    lake: DataLake, rows: list[dict], config: Configuration
+    lake: DataLake, rows: list[dict], settings: MatchingSettings
 ) -> tuple[list[dict], list[dict]]:
     """Add ``irf`` to each observation.
 
@@ -20,8 +22,8 @@ def match_irfs(
         Where IRFs are looked up.
     rows : list of dict
         Selected observations.
-    config : ctabatch.config.model.Configuration
-        The configuration.
+    settings : ctabatch.config.matching.MatchingSettings
+        How far an IRF from the lake may be from an observation.
 
     Returns
     -------
@@ -31,6 +33,7 @@ def match_irfs(
     """
     inside = [row for row in rows if row.get("dl3__irf") or row.get("dl3__irf_digest")]
     states = _states(lake, {row["dl3__irf"] for row in inside if row.get("dl3__irf")})
+    candidates = find_irfs(lake) if len(inside) < len(rows) else []
     matched, bad = [], []
     for row in rows:
         if row.get("dl3__irf"):
@@ -39,9 +42,14 @@ def match_irfs(
         elif row.get("dl3__irf_digest"):
             irf = {"source": "file", "did": None, "status": "inside the file"}
         else:
-            reason = "has no IRF: its metadata name none (dl3__irf, dl3__irf_digest)"
-            bad.append({"did": row["did"], "obs_id": row["instance__obs_id"], "reason": reason})
-            continue
+            try:
+                match = match_irf(candidates, Conditions.of_observation(row), settings)
+            except InputError as error:
+                reason = f"has no IRF: {error}"
+                bad.append({"did": row["did"], "obs_id": row["instance__obs_id"], "reason": reason})
+                continue
+            irf = {"source": "lake", "did": match.did, "status": "valid"}
+            irf |= {"distance": round(match.distance, 4)}
         matched.append(row | {"irf": irf})
     return matched, bad
 

@@ -13,6 +13,8 @@ from ctabatch import __version__
 from ctabatch.analysis.irfs import match_irfs
 from ctabatch.analysis.models import check_models
 from ctabatch.analysis.select import Found, find_observations, select
+from ctabatch.compute.resource import Need
+from ctabatch.compute.search import find_resources
 from ctabatch.config.analysis import AnalysisRequest
 from ctabatch.config.base import canonical
 from ctabatch.config.model import Configuration
@@ -24,6 +26,9 @@ from ctabatch.lake.open import open_lake
 
 #: Format of ``plan.json``.
 PLAN_FORMAT = 1
+
+#: Bytes that a job asks for: one observation in memory at a time.
+MEMORY = 1_500_000_000
 
 #: Request fields that do not change the result.
 _NOT_IDENTITY = ("name", "data", "group_size", "n_jobs", "save", "download")
@@ -80,7 +85,7 @@ def make_plan(config: Configuration, where: str = "configuration") -> dict:
     lake = open_lake(config.lake)
     found = look_up(config, lake)
     chosen, left_out = select(found.rows, request)
-    usable, without_irf = match_irfs(lake, chosen, config)
+    usable, without_irf = match_irfs(lake, chosen, request.irf_match)
     bad = found.bad + without_irf
     _refuse(request, usable, bad, left_out, where)
     identity = _identity(request, usable, models)
@@ -246,9 +251,8 @@ def _cost(request: AnalysisRequest, plan: dict) -> dict:
 
 
 def _resources(config: Configuration, plan: dict) -> list:
-    from ctabatch.compute.local import local_resources
-
-    return [local_resources(config.results)]
+    need = Need(cpus=1, memory=MEMORY, storage=2 * plan["volume"]["bytes"])
+    return [item.record() for item in find_resources(config, need)]
 
 
 def _check_limits(config: Configuration, plan: dict, where: str) -> None:

@@ -20,7 +20,11 @@ from ctabatch.lake.metadata import (
 from ctabatch.lake.names import lfn_root
 from ctabatch.lake.open import open_lake
 
-_MODEL = {"name": "GADF", "version": "v0.3", "url": "https://gamma-astro-data-formats.readthedocs.io"}
+_MODEL = {
+    "name": "GADF",
+    "version": "v0.3",
+    "url": "https://gamma-astro-data-formats.readthedocs.io",
+}
 
 #: Saved besides the products of `FILES`.
 _ALSO = {

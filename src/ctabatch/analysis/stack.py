@@ -74,7 +74,7 @@ def _datasets(path: Path):
         return []
     from gammapy.datasets import Datasets
 
-    return Datasets.read(path)
+    return Datasets.read(path, lazy=False)  # the files are temporary
 
 
 def read_single(archives: list[Path]):

@@ -1,5 +1,6 @@
 """Steps of an analysis that several modules take part in: what a rule calls."""
 
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -94,6 +95,7 @@ def products(
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".products.", dir=output.parent) as name:
         folder = Path(name)
+        shutil.copyfile(stacked_path, folder / "stacked.fits.gz")
         made = make_products(request, found, stacked.dataset, archives, stacked.theta2, folder)
         for path in draw_all(request, stacked, made, folder / "plots", plan["disclaimer"]):
             path.rename(folder / f"{PLOTS}{path.name}")

@@ -25,8 +25,9 @@ def analysis():
 @analysis.command()
 @config_option
 @click.option("--output", type=FILE, help="Write plan.json here.")
+@click.option("--job", type=FILE, help="Write the plan here, too, for jobs on other machines.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
-def plan(config_path, output, as_json):
+def plan(config_path, output, job, as_json):
     """Say which observations an analysis will use, and what it costs, before anything is done.
 
     Looks up the observations and their IRFs in the data lake and checks the model files; what can't be
@@ -40,6 +41,7 @@ def plan(config_path, output, as_json):
 
     from ctabatch.analysis.describe import describe_plan
     from ctabatch.analysis.plan import make_plan, write_plan
+    from ctabatch.files import write_json
     from ctabatch.irf.plan import check_folder
 
     config, where = read_config(config_path)
@@ -48,6 +50,8 @@ def plan(config_path, output, as_json):
     content = make_plan(config, where)
     if output is not None:
         write_plan(content, output)
+    if job is not None:
+        write_json(job, content)
     click.echo(json.dumps(content, indent=2) if as_json else describe_plan(content))
 
 

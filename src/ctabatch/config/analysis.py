@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ctabatch.config.base import Energy, SafePath, Section, Text, quantity_type, shorten
 from ctabatch.config.irf import Name
+from ctabatch.config.matching import MatchingSettings
 
 Longitude = quantity_type("deg", -180, 360)
 Latitude = quantity_type("deg", -90, 90)
@@ -265,6 +266,8 @@ class AnalysisRequest(Section):
     """Selection of observations."""
     energy: Energies = Field(default_factory=Energies)
     """Energy axes."""
+    irf_match: MatchingSettings = Field(default_factory=MatchingSettings)
+    """For observations whose files hold no IRF: how far one of the data lake may be from them."""
     on_radius: Radius = "0.11 deg"
     """Radius of the on region around the target (1-D, and counts of the summary)."""
     geometry: Geometry = Field(default_factory=Geometry)

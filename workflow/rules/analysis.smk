@@ -1,0 +1,159 @@
+"""Analysis: plan, transfer, reduce, fit, products, report, save, release; see docs/analysis.md."""
+
+
+localrules:
+    analysis,
+    analysis_plan,
+    analysis_make_plan,
+    analysis_transfer,
+    analysis_report,
+    analysis_save,
+    analysis_release,
+
+
+# What is marked local() stays on this machine where the other files go to a storage.
+checkpoint analysis_make_plan:
+    output:
+        plan=local(f"{ANALYSIS}/plan.json"),
+        job=f"{ANALYSIS}/work/plan.json",
+    log:
+        f"{ANALYSIS}/logs/plan.log",
+    retries: 0
+    params:
+        config=REQUEST,
+    shell:
+        "echo {params.config:q} | cta-batch analysis plan --config - --output {output.plan}"
+        " --job {output.job} 2>&1 | tee {log}"
+
+
+rule analysis_transfer:
+    input:
+        local(f"{ANALYSIS}/plan.json"),
+    output:
+        temp(f"{ANALYSIS}/cache/{{group}}.tar"),
+    log:
+        f"{ANALYSIS}/logs/transfer/{{group}}.log",
+    benchmark:
+        f"{ANALYSIS}/benchmarks/transfer/{{group}}.tsv"
+    params:
+        config=REQUEST,
+    shell:
+        "echo {params.config:q} | cta-batch analysis transfer --config - --plan {input}"
+        " --group {wildcards.group} --output {output} 2>&1 | tee {log}"
+
+
+rule analysis_reduce:
+    input:
+        plan=f"{ANALYSIS}/work/plan.json",
+        archive=f"{ANALYSIS}/cache/{{group}}.tar",
+    output:
+        temp(f"{ANALYSIS}/work/reduced/{{group}}.tar"),
+    log:
+        f"{ANALYSIS}/logs/reduce/{{group}}.log",
+    benchmark:
+        f"{ANALYSIS}/benchmarks/reduce/{{group}}.tsv"
+    retries: 0
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=240,
+    shell:
+        "cta-batch analysis reduce --plan {input.plan} --group {wildcards.group}"
+        " --archive {input.archive} --output {output} > {log} 2>&1"
+
+
+rule analysis_fit:
+    input:
+        plan=f"{ANALYSIS}/work/plan.json",
+        reduced=analysis_reduced,
+        models=ANALYSIS_MODELS,
+    output:
+        stacked=f"{ANALYSIS}/work/stacked.fits.gz",
+        counts=f"{ANALYSIS}/work/stacked.json",
+        fit=f"{ANALYSIS}/work/fit.json",
+    log:
+        f"{ANALYSIS}/logs/fit.log",
+    benchmark:
+        f"{ANALYSIS}/benchmarks/fit.tsv"
+    retries: 0
+    threads: ANALYSIS_JOBS
+    resources:
+        mem_mb=2000,
+        runtime=480,
+    shell:
+        "cta-batch analysis fit --plan {input.plan} {input.reduced} --stacked {output.stacked}"
+        " --output {output.fit} --report-only > {log} 2>&1"
+
+
+rule analysis_products:
+    input:
+        plan=f"{ANALYSIS}/work/plan.json",
+        reduced=analysis_reduced,
+        stacked=f"{ANALYSIS}/work/stacked.fits.gz",
+        counts=f"{ANALYSIS}/work/stacked.json",
+        fit=f"{ANALYSIS}/work/fit.json",
+    output:
+        f"{ANALYSIS}/work/products.tar",
+    log:
+        f"{ANALYSIS}/logs/products.log",
+    benchmark:
+        f"{ANALYSIS}/benchmarks/products.tsv"
+    retries: 0
+    threads: ANALYSIS_JOBS
+    resources:
+        mem_mb=2000,
+        runtime=480,
+    shell:
+        "cta-batch analysis products --plan {input.plan} --stacked {input.stacked}"
+        " --fit {input.fit} {input.reduced} --output {output} > {log} 2>&1"
+
+
+rule analysis_report:
+    input:
+        plan=local(f"{ANALYSIS}/plan.json"),
+        archive=f"{ANALYSIS}/work/products.tar",
+    output:
+        report=report(
+            local(f"{ANALYSIS}/report.html"),
+            caption="../report/analysis.rst",
+            category="Report",
+        ),
+        summary=local(f"{ANALYSIS}/summary.json"),
+    log:
+        f"{ANALYSIS}/logs/report.log",
+    retries: 0
+    shell:
+        "cta-batch analysis report --plan {input.plan} --archive {input.archive}"
+        " --output {output.report} > {log} 2>&1"
+
+
+rule analysis_save:
+    input:
+        plan=local(f"{ANALYSIS}/plan.json"),
+        fit=f"{ANALYSIS}/work/fit.json",
+        report=local(f"{ANALYSIS}/report.html"),
+    output:
+        local(f"{ANALYSIS}/saved.json"),
+    log:
+        f"{ANALYSIS}/logs/save.log",
+    retries: 0
+    params:
+        config=REQUEST,
+    shell:
+        "echo {params.config:q} | cta-batch analysis save --config - --plan {input.plan}"
+        " --fit {input.fit} --output {output} 2>&1 | tee {log}"
+
+
+rule analysis_release:
+    input:
+        plan=local(f"{ANALYSIS}/plan.json"),
+        archive=f"{ANALYSIS}/work/products.tar",
+    output:
+        local(f"{ANALYSIS}/released.json"),
+    log:
+        f"{ANALYSIS}/logs/release.log",
+    params:
+        config=REQUEST,
+    shell:
+        "echo {params.config:q} | cta-batch analysis release --config - --plan {input.plan}"
+        " --output {output} 2>&1 | tee {log}"
