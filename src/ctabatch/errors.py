@@ -60,6 +60,15 @@ class LakeError(BatchError):
     """The data lake refused or could not complete an operation."""
 
 
+class UnknownDid(LakeError):  # noqa: N818 - names the state
+    """The lake has none of these names; `dids` lists them."""
+
+    def __init__(self, dids):
+        self.dids = tuple(dids)
+        more = f" and {len(self.dids) - 1} more" if len(self.dids) > 1 else ""
+        super().__init__(f"the lake has no {self.dids[0]}{more}", "look with: cta-batch search")
+
+
 class IntegrityError(LakeError):
     """Bytes on disk do not agree with their registered size or checksum."""
 

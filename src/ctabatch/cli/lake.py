@@ -1,40 +1,36 @@
-"""Commands of the data lake: search, and the group lake."""
+"""Commands of the data lake: the group lake."""
 
 import click
 
 from ctabatch.cli.options import DEFAULT_CONFIG, read_config
 from ctabatch.cli.output import ProgressBar, print_json, print_table, size_text
 
-_CONFIG = click.option(
+CONFIG = click.option(
     "--config",
     "config_path",
     help="Configuration whose section 'lake' is used, '-' for standard input; by default "
     f"{DEFAULT_CONFIG} if it exists, else the embedded lake in the folder 'lake'.",
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 _WHAT = click.argument("what", nargs=-1, required=True, metavar="DID|QUERY...")
 
-#: Metadata that a table shows where no columns are asked for.
-_USUAL_COLUMNS = (
-    "data__level",
-    "data__type",
-    "instance__site_id",
-    "instance__obs_id",
-    "proposal_id",
-    "irf__status",
-)
+
+def open_configured(config_path):
+    """Return the lake, and the whole configuration."""
+    from ctabatch.config.model import Configuration
+    from ctabatch.lake.open import open_lake
+
+    if config_path is None and not DEFAULT_CONFIG.exists():
+        config = Configuration()
+    else:
+        config = read_config(config_path or str(DEFAULT_CONFIG))[0]
+    return open_lake(config.lake), config
 
 
 def _open(config_path):
     """Return the lake, and the settings that describe it."""
-    from ctabatch.config.lake import LakeSettings
-    from ctabatch.lake.open import open_lake
-
-    if config_path is None and not DEFAULT_CONFIG.exists():
-        settings = LakeSettings()
-    else:
-        settings = read_config(config_path or str(DEFAULT_CONFIG))[0].lake
-    return open_lake(settings), settings
+    lake, config = open_configured(config_path)
+    return lake, config.lake
 
 
 def _select(lake, what):
@@ -44,44 +40,6 @@ def _select(lake, what):
         is_query = set(text) & set("=<>")
         dids += list(lake.search(text, columns=[])["did"]) if is_query else [text]
     return list(dict.fromkeys(dids))
-
-
-@click.command()
-@click.argument("query")
-@click.option("--columns", help="Metadata keys to show, separated by commas.")
-@click.option("--limit", type=click.IntRange(min=0), help="Show this many at most.")
-@_JSON
-@_CONFIG
-def search(query, columns, limit, as_json, config_path):
-    """Find files of the data lake by their metadata.
-
-    Conditions KEY OPERATOR VALUE with = != < <= > >= are joined by 'and', 'or' and parentheses;
-    in text, * stands for any characters. An empty query finds all files.
-
-    \b
-    Examples:
-      cta-batch search 'data__level = DL3 and proposal_id = P42'
-      cta-batch search 'data__type = GridIRF and instance__site_id = CTAO-*' --json
-      cta-batch search 'instance__obs_id >= 110000' --columns instance__obs_id --limit 10
-    """
-    from ctabatch.lake.frame import frame_records
-
-    lake, _ = _open(config_path)
-    names = [name.strip() for name in columns.split(",")] if columns else None
-    frame = lake.search(query, columns=names)
-    shown = frame if limit is None else frame.head(limit)
-    records = frame_records(shown)
-    if as_json:
-        print_json(records)
-        return
-    if frame.empty:
-        click.echo("no file matches")
-        return
-    names = names or [name for name in _USUAL_COLUMNS if name in frame.columns]
-    header = ["did", "bytes", *names]
-    print_table(header, [[record.get(name) for name in header] for record in records])
-    if len(shown) < len(frame):
-        click.echo(f"{len(shown)} of {len(frame)} files shown", err=True)
 
 
 @click.group()
@@ -96,8 +54,8 @@ def lake():
 @click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False))
 @click.option("--dataset", help="DID of a dataset to attach the files to; made and closed.")
 @click.option("--rse", help="Storage element; the configured one by default.")
-@_JSON
-@_CONFIG
+@JSON
+@CONFIG
 def ingest(files, dataset, rse, as_json, config_path):
     """Take products in, described by their sidecars.
 
@@ -127,8 +85,8 @@ def ingest(files, dataset, rse, as_json, config_path):
 @lake.command()
 @_WHAT
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False), help="Folder.")
-@_JSON
-@_CONFIG
+@JSON
+@CONFIG
 def fetch(what, output, as_json, config_path):
     """Copy files to a folder and verify their checksums.
 
@@ -153,8 +111,8 @@ def fetch(what, output, as_json, config_path):
 
 @lake.command()
 @_WHAT
-@_JSON
-@_CONFIG
+@JSON
+@CONFIG
 def volume(what, as_json, config_path):
     """Count files and bytes, each file once.
 
@@ -173,8 +131,8 @@ def volume(what, as_json, config_path):
 @lake.command()
 @click.argument("what", nargs=-1, metavar="[DID|QUERY...]")
 @click.option("--clean", is_flag=True, help="Remove leftovers of killed processes (local lake).")
-@_JSON
-@_CONFIG
+@JSON
+@CONFIG
 def verify(what, clean, as_json, config_path):
     """Check the disk copies of files.
 
@@ -213,8 +171,8 @@ def verify(what, clean, as_json, config_path):
 @lake.command()
 @_WHAT
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Set a key; repeatable.")
-@_JSON
-@_CONFIG
+@JSON
+@CONFIG
 def metadata(what, changes, as_json, config_path):
     """Show metadata, or set keys of all the files named.
 
@@ -265,8 +223,8 @@ def _seconds(_context, _option, text):
 )
 @click.option("--wait/--no-wait", default=True, help="Wait until all is on disk.")
 @click.option("--timeout", type=click.FloatRange(min=0), help="Seconds to wait at most.")
-@_JSON
-@_CONFIG
+@JSON
+@CONFIG
 def stage(what, rse, lifetime, wait, timeout, as_json, config_path):
     """Ask for disk copies of files on tape, and wait for them.
 
@@ -293,7 +251,7 @@ def stage(what, rse, lifetime, wait, timeout, as_json, config_path):
 
 @lake.command()
 @click.argument("ids", nargs=-1, required=True, metavar="REQUEST...")
-@_CONFIG
+@CONFIG
 def release(ids, config_path):
     """Give up staging requests.
 
@@ -316,8 +274,8 @@ def release(ids, config_path):
 
 
 @lake.command()
-@_JSON
-@_CONFIG
+@JSON
+@CONFIG
 def requests(as_json, config_path):
     """List the staging requests that are held.
 

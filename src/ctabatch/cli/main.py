@@ -10,6 +10,7 @@ from ctabatch.errors import BatchError
 #: Command -> module below ctabatch.cli that defines it under the same name.
 COMMANDS = {
     "analysis": "analysis",
+    "basket": "basket",
     "concordia": "concordia",
     "conditions": "conditions",
     "config": "config",
@@ -19,7 +20,7 @@ COMMANDS = {
     "login": "iam",
     "logout": "iam",
     "resources": "resources",
-    "search": "lake",
+    "search": "search",
     "whoami": "iam",
 }
 

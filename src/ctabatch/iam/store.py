@@ -16,6 +16,8 @@ from ctabatch.iam.errors import IamError
 
 #: A token is renewed before it ends: so many seconds before, or after three quarters of its life.
 MARGIN = 300
+#: Longest life that is believed, seconds.
+LONGEST = 366 * 86400
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Token:
     def of_answer(cls, answer: dict[str, Any]) -> "Token":
         """Read a token endpoint's answer; without a life time one hour is assumed."""
         now = time.time()
-        life = float(answer.get("expires_in") or 3600)
+        life = min(float(answer.get("expires_in") or 3600), LONGEST)
         return cls(answer["access_token"], now, now + life, answer.get("scope") or "")
 
     @property

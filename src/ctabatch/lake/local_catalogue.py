@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from tenacity import retry, retry_if_exception_message, stop_after_delay, wait_random
 
-from ctabatch.errors import LakeError
+from ctabatch.errors import LakeError, UnknownDid
 from ctabatch.lake.local_search import select
 from ctabatch.lake.local_storage import explain
 from ctabatch.lake.query import Query, attribute
@@ -178,8 +178,7 @@ class Catalogue:
         found = self.entries(dids)
         missing = [did for did in dids if did not in found]
         if missing:
-            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise LakeError(f"the lake has no {missing[0]}{more}", "look with: cta-batch search")
+            raise UnknownDid(missing)
         return found
 
     def files(self, dids: list[str]) -> list[Entry]:

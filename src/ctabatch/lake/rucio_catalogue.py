@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ctabatch.errors import LakeError
+from ctabatch.errors import UnknownDid
 from ctabatch.lake.base import Replica
 from ctabatch.lake.names import FIXED_KEYS
 from ctabatch.lake.query import Query
@@ -129,8 +129,7 @@ class RucioCatalogue:
         found = self.entries(dids, metadata=metadata)
         missing = [did for did in dids if did not in found]
         if missing:
-            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise LakeError(f"the lake has no {missing[0]}{more}", "look with: cta-batch search")
+            raise UnknownDid(missing)
         return found
 
     def content(self, collections: Sequence[str]) -> dict[str, Entry]:

@@ -120,7 +120,7 @@ def stored():
 
 
 def test_a_login_is_kept_for_its_owner_only():
-    token = Token("secret-access", 0, 1e12)
+    token = Token("secret-access", 0, 4e9)
     store = stored()
     store.save(Login("i", "c", "s", {}, "secret-refresh", {"": token}))
     assert store.path.stat().st_mode & 0o777 == 0o600
