@@ -19,6 +19,7 @@ COMMANDS = {
     "lake": "lake",
     "login": "iam",
     "logout": "iam",
+    "profiles": "profiles",
     "resources": "resources",
     "search": "search",
     "whoami": "iam",
