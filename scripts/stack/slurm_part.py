@@ -29,6 +29,12 @@ def install() -> None:
     apt_install(PACKAGES)
 
 
+def installed() -> bool:
+    """Tell whether the part can start."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin"
+    return all(shutil.which(name, path=path) for name in ("slurmctld", "slurmdbd", "munged"))
+
+
 def _user() -> str:
     return pwd.getpwuid(os.geteuid()).pw_name
 

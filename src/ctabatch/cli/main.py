@@ -16,6 +16,7 @@ COMMANDS = {
     "config": "config",
     "dl3": "dl3",
     "irf": "irf",
+    "jobs": "jobs",
     "lake": "lake",
     "login": "iam",
     "logout": "iam",

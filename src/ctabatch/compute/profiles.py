@@ -120,7 +120,9 @@ def _make_link(link: Link) -> None:
         temporary.symlink_to(link.source, target_is_directory=True)
         temporary.replace(link.place)
     except OSError as error:
-        raise BatchError(f"{link.place}: {error.strerror}", "see to it and run this again") from None
+        raise BatchError(
+            f"{link.place}: {error.strerror}", "see to it and run this again"
+        ) from None
 
 
 def remove(source: Path) -> list[Link]:

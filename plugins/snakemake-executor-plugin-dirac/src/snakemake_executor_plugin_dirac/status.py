@@ -165,7 +165,8 @@ class Monitor:
         tracked.state = state
         if len(self.jobs) <= TOLD_SINGLY:
             self.logger.info(
-                f"DIRAC job {job_id} ({tracked.name.split('.')[0]}): {tracked.describe()}"
+                f"DIRAC job {job_id} ({tracked.name.split('.')[0]}): {tracked.describe()}",
+                extra={"places": self._places()},
             )
         if state[0] == "Stalled":
             self.logger.warning(
@@ -226,4 +227,12 @@ class Monitor:
         for (status, site), number in sorted(counts.items()):
             by_status.setdefault(status, []).append(f"{number} at {site}" if site else str(number))
         text = "; ".join(f"{status}: {', '.join(items)}" for status, items in by_status.items())
-        self.logger.info(f"DIRAC jobs: {text}")
+        self.logger.info(f"DIRAC jobs: {text}", extra={"places": self._places()})
+
+    def _places(self) -> list[tuple[str, str, int]]:
+        """Where the jobs are, for logger plug-ins that show it: site, state, count."""
+        counts = Counter(
+            (tracked.state[3] if tracked.state else "", tracked.status)
+            for tracked in self.jobs.values()
+        )
+        return [(site, status, number) for (site, status), number in sorted(counts.items())]
