@@ -154,7 +154,12 @@ def dirac_command(
     return execute(argv, variables, cwd=state.folder, timeout=180)
 
 
+def installed() -> bool:
+    """Tell whether both environments are there."""
+    return (dirac() / "dirac-service").exists() and diracx_python().exists()
+
+
 def check_installed() -> None:
     """Refuse to start what is not installed."""
-    if not (dirac() / "dirac-service").exists() or not diracx_python().exists():
+    if not installed():
         raise StackError("not installed: run stack.py install dirac9")

@@ -28,10 +28,11 @@ from dirac9_environment import (
     dirac_variables,
     diracx_python,
     install,
+    installed,
     spawn,
 )
 
-__all__ = ["down", "install", "running", "up"]
+__all__ = ["down", "install", "installed", "running", "up"]
 
 AUXILIARY = ("mariadb", "opensearch", "s3", "idp", "diracx")
 # The CS is a process of its own: the other services read it while they start.

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 import sqlite3
 import sys
 import time
@@ -20,16 +19,14 @@ import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 
+import xrootd_part
 from common import (
     HERE,
     StackError,
     State,
-    apt_install,
     environment,
     make_environment,
-    port_answers,
     run,
-    service_user,
     wait_for,
 )
 
@@ -49,13 +46,13 @@ def _python() -> Path:
 
 def install() -> None:
     """Install the storage's package, make the server's environment."""
-    apt_install(["xrootd-server"])
+    xrootd_part.install()
     make_environment("diracx", HERE / "requirements-diracx.txt")
 
 
 def installed() -> bool:
-    """Tell whether `install` was run."""
-    return _python().exists() and shutil.which("xrootd") is not None
+    """Tell whether server and storage are there."""
+    return _python().exists() and xrootd_part.installed()
 
 
 def _configuration(idp: str) -> dict:
@@ -213,25 +210,6 @@ def credentials(
     return state.private(f"credentials/{name or user}.json", json.dumps(content))
 
 
-def start_storage(state: State) -> str:
-    """Start an XRootD server, the scratch storage of the sites; returns the address of its root."""
-    port, folder = state.port("storage"), state.folder / "storage"
-    user = service_user("xrootd")
-    for path in (folder / "data" / "scratch", folder / "admin"):
-        path.mkdir(parents=True, exist_ok=True)
-    configuration = folder / "xrootd.cfg"
-    configuration.write_text(
-        f"xrd.port {port}\nxrd.network nodnr\nall.export /scratch\n"
-        f"oss.localroot {folder}/data\nall.adminpath {folder}/admin\nall.pidpath {folder}/admin\n"
-    )
-    if user:
-        for path in (folder, folder / "data", folder / "data" / "scratch", folder / "admin"):
-            shutil.chown(path, user, user)
-    state.spawn("storage", [shutil.which("xrootd") or "xrootd", "-c", configuration], user=user)
-    wait_for(lambda: port_answers(port), "XRootD", alive=lambda: state.alive("storage"))
-    return f"root://127.0.0.1:{port}//scratch"
-
-
 def start_pilot(state: State, *options: str) -> None:
     """Start the stand-in pilot; `options` are those of `diracx_server/pilot.py`."""
     url = f"http://127.0.0.1:{state.port('diracx')}"
@@ -241,7 +219,7 @@ def start_pilot(state: State, *options: str) -> None:
 
 def up(state: State) -> None:
     """Start identity provider, S3 stand-in, server, pilot and storage."""
-    if not _python().exists():
+    if not installed():
         raise StackError("not installed: run stack.py install diracx")
     _prepare(state)
     idp, s3, port = state.port("idp"), state.port("s3"), state.port("diracx")
@@ -263,7 +241,7 @@ def up(state: State) -> None:
     start_pilot(
         state, "--path", os.environ.get("DIRACX_WORKER_PATH", str(Path(sys.executable).parent))
     )
-    storage = start_storage(state)
+    storage = xrootd_part.start_storage(state)
     state.write_env(
         {
             "DIRACX_URL": f"http://127.0.0.1:{port}",

@@ -21,9 +21,6 @@ except InputError as error:
 
 RESULTS = str(CONFIG.results)
 REQUEST = json.dumps(config)
-PROCESS, TRAIN, SELECT = (
-    str(getattr(CONFIG.pipeline, name)) for name in ("process", "train", "irf")
-)
 
 IRF = f"{RESULTS}/irf/{CONFIG.irf.name if CONFIG.irf else 'no-request'}"
 # what goes into the lake beside the IRFs, so that data can be reprocessed with it
@@ -32,6 +29,11 @@ IRF_MODELS = [
 ]
 # the licensed image where the request names one
 IRF_CONTAINER = (CONFIG.irf and CONFIG.irf.model.container) or CONFIG.pipeline.container
+
+# Without a shared file system: what remote jobs read or write lies in the default storage. Products
+# and reports stay on this machine (`local()`); there, numba's cache is of no use to the workers.
+IRF_REMOTE = workflow.storage_settings.default_storage_provider is not None
+IRF_COMPILED = [] if IRF_REMOTE else f"{RESULTS}/irf/compiled.json"
 
 # What ctapipe-process reads: the run card of the open simulator, or sim_telarray's file. Patterns
 # instead of input functions: they are filled in for every run.
@@ -82,10 +84,24 @@ def read_plan(path, modified):
     return json.loads(Path(path).read_text())
 
 
+@lru_cache(maxsize=1)
+def retrieve_plan(path):
+    """Content of a plan in a storage; `open` lets Snakemake retrieve it."""
+    with path.open() as file:
+        return json.load(file)
+
+
 def irf_the_plan():
     """The plan of the IRF request; until it is made, Snakemake comes back later."""
     path = checkpoints.irf_make_plan.get().output.plan
+    if path.is_storage:
+        return retrieve_plan(path)
     return read_plan(path, Path(path).stat().st_mtime_ns)
+
+
+def irf_tool_settings(wildcards):
+    """The user's configuration of a ctapipe tool; jobs read a copy, which workers can reach."""
+    return local(str(getattr(CONFIG.pipeline, wildcards.tool)))
 
 
 def irf_sample(sample):
@@ -96,7 +112,8 @@ def irf_sample(sample):
 
 def irf_final(wildcards):
     """What the target ``irf`` stands for: the production, or the product in the lake."""
-    return f"{IRF}/{'summary' if irf_the_plan()['action'] == 'simulate' else 'fetched'}.json"
+    name = "summary" if irf_the_plan()["action"] == "simulate" else "fetched"
+    return local(f"{IRF}/{name}.json")
 
 
 def irf_simtel_options(wildcards):
@@ -149,7 +166,9 @@ def irf_optional_top(stage, sample):
 
 def irf_products(wildcards):
     """All products of the request, nominal first."""
-    return [f"{IRF}/{name}.fits.gz" for name in irf_the_plan()["products"].values()]
+    return [
+        local(f"{IRF}/{name}.fits.gz") for name in irf_the_plan()["products"].values()
+    ]
 
 
 def irf_variant_of(wildcards):
@@ -171,6 +190,33 @@ def irf_benchmarks(wildcards):
         f"{IRF}/irf/{variant}.benchmarks.fits.gz"
         for variant in irf_the_plan()["products"]
     ]
+
+
+def irf_measured(wildcards):
+    """Snakemake's benchmark files, as inputs: of remote jobs they have to be fetched."""
+    if not IRF_REMOTE:
+        return []
+    plan = irf_the_plan()
+    names = ["train_energy", "train_classifier", "cuts"]
+    names += [f"irf/{variant}" for variant in plan["products"]]
+    samples = [
+        (f"{variant}_{particle}_{kind}", numbers["runs"])
+        for variant, particles in plan["production"].items()
+        for particle, kinds in particles.items()
+        for kind, numbers in kinds.items()
+    ]
+    for sample, runs in samples:
+        first, *higher = levels(runs, plan["merge_files"])
+        stage = "energy" if sample.endswith("_train") else "final"
+        names += [f"process/{sample}-{run + 1}" for run in range(runs)]
+        names += [f"merge/{sample}-1-{node}" for node in range(first)]
+        names += [f"apply/{sample}-{stage}-{node}" for node in range(first)]
+        names += [
+            f"merge/{sample}-{stage}-{level}-{node}"
+            for level, nodes in enumerate(higher, start=2)
+            for node in range(nodes)
+        ]
+    return [f"{IRF}/benchmarks/{name}.tsv" for name in names]
 
 
 def concordia_runs(wildcards):

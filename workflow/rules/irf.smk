@@ -5,6 +5,7 @@ localrules:
     irf,
     irf_plan,
     irf_make_plan,
+    irf_pipeline,
     irf_card,
     irf_warm,
     irf_product,
@@ -22,6 +23,7 @@ wildcard_constraints:
     level=r"\d+",
     node=r"\d+",
     stage="geometry|energy|final",
+    tool="process|train|irf",
     variant=r"[A-Za-z0-9_-]+",
     product=r"[A-Za-z0-9._-]+",
 
@@ -40,10 +42,21 @@ checkpoint irf_make_plan:
         " | tee {log}"
 
 
+rule irf_pipeline:
+    input:
+        irf_tool_settings,
+    output:
+        f"{IRF}/pipeline/{{tool}}.yaml",
+    log:
+        f"{IRF}/logs/pipeline/{{tool}}.log",
+    shell:
+        "cp {input} {output} 2> {log}"
+
+
 rule irf_card:
     input:
         plan=ancient(f"{IRF}/plan.json"),
-        compiled=ancient(f"{RESULTS}/irf/compiled.json"),
+        compiled=ancient(IRF_COMPILED),
     output:
         f"{IRF}/cards/{{sample}}.openiact.json",
     log:
@@ -54,7 +67,7 @@ rule irf_card:
 
 rule irf_warm:
     output:
-        f"{RESULTS}/irf/compiled.json",
+        local(f"{RESULTS}/irf/compiled.json"),
     log:
         f"{RESULTS}/irf/compiled.log",
     shell:
@@ -64,7 +77,7 @@ rule irf_warm:
 rule irf_process:
     input:
         events=IRF_EVENTS,
-        config=PROCESS,
+        config=f"{IRF}/pipeline/process.yaml",
     output:
         temp(f"{IRF}/runs/{{sample}}/{{run}}.dl2.h5"),
     log:
@@ -163,7 +176,7 @@ rule irf_merge:
 rule irf_train_energy:
     input:
         events=irf_top("geometry", "nominal_gamma_train"),
-        config=TRAIN,
+        config=f"{IRF}/pipeline/train.yaml",
     output:
         model=f"{IRF}/models/energy.pkl",
         check=f"{IRF}/models/energy.cv.h5",
@@ -185,7 +198,7 @@ rule irf_train_classifier:
     input:
         signal=irf_top("energy", "nominal_gamma_train"),
         background=irf_top("energy", "nominal_proton_train"),
-        config=TRAIN,
+        config=f"{IRF}/pipeline/train.yaml",
     output:
         model=f"{IRF}/models/classifier.pkl",
         check=f"{IRF}/models/classifier.cv.h5",
@@ -208,7 +221,7 @@ rule irf_cuts:
     input:
         gamma=irf_top("final", "nominal_gamma_cuts"),
         proton=irf_optional_top("final", "nominal_proton_cuts"),
-        select=SELECT,
+        select=f"{IRF}/pipeline/irf.yaml",
         binning=ancient(f"{IRF}/binning.yaml"),
     output:
         f"{IRF}/models/cuts.fits",
@@ -235,7 +248,7 @@ rule irf_compute:
         proton=irf_top("final", "{variant}_proton_irf"),
         electron=irf_top("final", "{variant}_electron_irf"),
         cuts=f"{IRF}/models/cuts.fits",
-        select=SELECT,
+        select=f"{IRF}/pipeline/irf.yaml",
         binning=ancient(f"{IRF}/binning.yaml"),
     output:
         irf=f"{IRF}/irf/{{variant}}.fits.gz",
@@ -260,8 +273,8 @@ rule irf_product:
         plan=ancient(f"{IRF}/plan.json"),
         irf=irf_computed,
     output:
-        irf=f"{IRF}/{{product}}.fits.gz",
-        metadata=f"{IRF}/{{product}}.fits.gz.meta.json",
+        irf=local(f"{IRF}/{{product}}.fits.gz"),
+        metadata=local(f"{IRF}/{{product}}.fits.gz.meta.json"),
     log:
         f"{IRF}/logs/product/{{product}}.log",
     retries: 0
@@ -295,12 +308,12 @@ rule irf_validate:
         benchmarks=irf_benchmarks,
     output:
         result=report(
-            f"{IRF}/validation.json",
+            local(f"{IRF}/validation.json"),
             caption="../report/validation.rst",
             category="Validation",
         ),
         plots=report(
-            directory(f"{IRF}/plots"),
+            directory(local(f"{IRF}/plots")),
             patterns=["{name}.png"],
             caption="../report/plots.rst",
             category="Plots",
@@ -312,71 +325,89 @@ rule irf_validate:
     retries: 0
     params:
         config=REQUEST,
+        folder=IRF,
     shell:
         "echo {params.config:q} | cta-batch irf validate --config - --plan {input.plan}"
-        " --output {output.result} --plots {output.plots} --report-only > {log} 2>&1"
+        " --folder {params.folder} --output {output.result} --plots {output.plots}"
+        " --report-only > {log} 2>&1"
 
 
 rule irf_report:
     input:
         plan=ancient(f"{IRF}/plan.json"),
-        validation=f"{IRF}/validation.json",
-        plots=f"{IRF}/plots",
+        validation=local(f"{IRF}/validation.json"),
+        plots=local(f"{IRF}/plots"),
         products=irf_products,
+        measured=irf_measured,
     output:
-        report(f"{IRF}/report.html", caption="../report/report.rst", category="Report"),
+        report(
+            local(f"{IRF}/report.html"),
+            caption="../report/report.rst",
+            category="Report",
+        ),
     log:
         f"{IRF}/logs/report.log",
     retries: 0
     params:
         config=REQUEST,
+        folder=IRF,
     shell:
         "echo {params.config:q} | cta-batch irf report --config - --plan {input.plan}"
-        " --validation {input.validation} --output {output} 2> {log}"
+        " --validation {input.validation} --folder {params.folder}"
+        " --output {output} 2> {log}"
 
 
 rule irf_ingest:
     input:
         plan=ancient(f"{IRF}/plan.json"),
         products=irf_products,
-        models=[f"{model}.meta.json" for model in IRF_MODELS],
-        validation=f"{IRF}/validation.json",
-        report=f"{IRF}/report.html",
+        models=[*IRF_MODELS, *(f"{model}.meta.json" for model in IRF_MODELS)],
+        validation=local(f"{IRF}/validation.json"),
+        report=local(f"{IRF}/report.html"),
     output:
-        f"{IRF}/ingest.json",
+        local(f"{IRF}/ingest.json"),
     log:
         f"{IRF}/logs/ingest.log",
     retries: 0
     params:
         config=REQUEST,
+        folder=IRF,
     shell:
         "echo {params.config:q} | cta-batch irf ingest --config - --plan {input.plan}"
-        " --validation {input.validation} --output {output} 2>&1 | tee {log}"
+        " --validation {input.validation} --folder {params.folder}"
+        " --output {output} 2>&1 | tee {log}"
 
 
 rule irf_summary:
     input:
         plan=ancient(f"{IRF}/plan.json"),
-        ingest=f"{IRF}/ingest.json",
+        ingest=local(f"{IRF}/ingest.json"),
+        measured=irf_measured,
     output:
         report(
-            f"{IRF}/summary.json", caption="../report/summary.rst", category="Report"
+            local(f"{IRF}/summary.json"),
+            caption="../report/summary.rst",
+            category="Report",
         ),
     log:
         f"{IRF}/logs/summary.log",
+    params:
+        folder=IRF,
     shell:
-        "cta-batch irf summarise --plan {input.plan} --output {output} 2> {log}"
+        "cta-batch irf summarise --plan {input.plan} --folder {params.folder}"
+        " --output {output} 2> {log}"
 
 
 rule irf_fetch:
     input:
         f"{IRF}/plan.json",
     output:
-        f"{IRF}/fetched.json",
+        local(f"{IRF}/fetched.json"),
     log:
         f"{IRF}/logs/fetch.log",
     params:
         config=REQUEST,
+        folder=IRF,
     shell:
         "echo {params.config:q} | cta-batch irf fetch --config - --plan {input}"
-        " --output {output} 2>&1 | tee {log}"
+        " --folder {params.folder} --output {output} 2>&1 | tee {log}"

@@ -41,12 +41,16 @@ def say(*words):
 
 
 async def patiently(function, tries=300):
-    """Call the server until it answers: a pilot outlives a server that is away."""
+    """Call the server until it answers: a pilot outlives a server that is away.
+
+    It outlives one that refuses its login for a while, too, as tests let it do.
+    """
     for _ in range(tries):
         try:
             return await function()
-        except (AzureError, httpx2.HTTPError) as error:
-            if 400 <= (getattr(error, "status_code", None) or 0) < 500:
+        except (AzureError, httpx2.HTTPError, RuntimeError) as error:
+            status = getattr(error, "status_code", None) or 0
+            if 400 <= status < 500 and status != 401:
                 raise
             await asyncio.sleep(1)
     return await function()

@@ -86,11 +86,12 @@ def show(folder, plan_path, as_json):
 @click.argument("product", type=FILE, required=False)
 @config_option
 @click.option("--plan", "plan_path", type=FILE, help="Validate the products of this plan.")
+@click.option("--folder", type=FOLDER, help="Where they lie; beside the plan by default.")
 @click.option("--output", type=FILE, help="Write validation.json here (with --plan).")
 @click.option("--plots", type=FOLDER, help="Write plots into this folder (with --plan).")
 @click.option("--report-only", is_flag=True, help="Exit 0 even if a check fails.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def validate(product, config_path, plan_path, output, plots, report_only, as_json):
+def validate(product, config_path, plan_path, folder, output, plots, report_only, as_json):
     """Check an IRF: every check has a name, a verdict and a reason.
 
     With a file name, checks any IRF in GADF format; with --plan, the products of a request, against
@@ -108,7 +109,7 @@ def validate(product, config_path, plan_path, output, plots, report_only, as_jso
 
     if plan_path is not None:
         config, _ = read_config(config_path)
-        result = validate_plan(plan_path, config.validation, output, plots)
+        result = validate_plan(plan_path, config.validation, output, plots, folder)
     elif product is not None:
         config = read_config(config_path)[0] if Path(config_path).is_file() else None
         result = validate_file(product, config.validation if config else None)

@@ -10,6 +10,11 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 plan_option = click.option(
     "--plan", "plan_path", type=FILE, required=True, help="The plan, plan.json."
 )
+folder_option = click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the products; beside the plan by default.",
+)
 output_option = click.option("--output", type=FILE, required=True, help="File to write.")
 
 
@@ -109,8 +114,9 @@ def models(config_path, plan_path):
 @config_option
 @plan_option
 @click.option("--validation", type=FILE, required=True, help="Result of irf validate.")
+@folder_option
 @output_option
-def report(config_path, plan_path, validation, output):
+def report(config_path, plan_path, validation, folder, output):
     """Write the HTML report of a request.
 
     \b
@@ -126,12 +132,14 @@ def report(config_path, plan_path, validation, output):
     config, _ = read_config(config_path)
     plan = read_json(plan_path)
     write_report(
-        plan_path.parent,
+        folder or plan_path.parent,
         plan,
         read_json(validation),
         output=output,
         measured=read_benchmarks(plan_path.parent / "benchmarks"),
-        locations={name: file.did for name, file in products_of(config, plan_path).items()},
+        locations={
+            name: file.did for name, file in products_of(config, plan_path, folder).items()
+        },
     )
 
 
@@ -139,8 +147,9 @@ def report(config_path, plan_path, validation, output):
 @config_option
 @plan_option
 @click.option("--validation", type=FILE, required=True, help="Result of irf validate.")
+@folder_option
 @output_option
-def ingest(config_path, plan_path, validation, output):
+def ingest(config_path, plan_path, validation, folder, output):
     """Ingest the validated products of a request into the data lake.
 
     Refuses if a check failed. Running it again completes what was interrupted.
@@ -153,7 +162,7 @@ def ingest(config_path, plan_path, validation, output):
     from ctabatch.irf.ingest import ingest_products
 
     config, _ = read_config(config_path)
-    result = ingest_products(config, plan_path, validation, output)
+    result = ingest_products(config, plan_path, validation, output, folder)
     for did in result["products"].values():
         click.echo(f"in the data lake: {did}")
 
@@ -161,8 +170,9 @@ def ingest(config_path, plan_path, validation, output):
 @click.command()
 @config_option
 @plan_option
+@folder_option
 @output_option
-def fetch(config_path, plan_path, output):
+def fetch(config_path, plan_path, folder, output):
     """Fetch the existing products of a request from the data lake.
 
     \b
@@ -172,14 +182,15 @@ def fetch(config_path, plan_path, output):
     from ctabatch.irf.ingest import fetch_products
 
     config, _ = read_config(config_path)
-    for path in fetch_products(config, plan_path, output)["files"]:
+    for path in fetch_products(config, plan_path, output, folder)["files"]:
         click.echo(f"fetched {path}")
 
 
 @click.command()
 @plan_option
+@folder_option
 @output_option
-def summarise(plan_path, output):
+def summarise(plan_path, folder, output):
     """Sum up a finished request, and refresh the cost table with what it really took.
 
     \b
@@ -188,7 +199,7 @@ def summarise(plan_path, output):
     """
     from ctabatch.irf.summary import summarise as make
 
-    make(plan_path, output)
+    make(plan_path, output, folder)
 
 
 STEPS = (card, corsika_card, warm, product, models, report, ingest, fetch, summarise)

@@ -12,19 +12,22 @@ def validate_plan(
     settings: ValidationSettings,
     output: Path | None = None,
     plots: Path | None = None,
+    folder: Path | None = None,
 ) -> dict:
     """Validate every product of a plan against its request.
 
     Parameters
     ----------
     plan_path : pathlib.Path
-        ``plan.json``; the products lie beside it.
+        ``plan.json``; ctapipe's benchmarks are in ``irf/`` beside it.
     settings : ctabatch.config.validation.ValidationSettings
         Thresholds.
     output : pathlib.Path, optional
         Where to write the result.
     plots : pathlib.Path, optional
         Folder for plots.
+    folder : pathlib.Path, optional
+        Where the products lie; beside the plan by default.
 
     Returns
     -------
@@ -33,12 +36,13 @@ def validate_plan(
     """
     from ctabatch.irf.validation import validate
 
-    plan, folder = read_json(plan_path), Path(plan_path).parent
+    plan, beside = read_json(plan_path), Path(plan_path).parent
+    folder = beside if folder is None else folder
     request = IRFRequest.model_validate(plan["request"])
     results, paths = {}, {}
     for variant, name in plan["products"].items():
         paths[variant] = folder / f"{name}.fits.gz"
-        benchmarks = folder / "irf" / f"{variant}.benchmarks.fits.gz"
+        benchmarks = beside / "irf" / f"{variant}.benchmarks.fits.gz"
         report = validate(
             paths[variant],
             request=request,
@@ -58,7 +62,7 @@ def validate_plan(
         from ctabatch.irf.plots import make_plots
 
         reference = Path(settings.reference) if settings.reference else None
-        benchmarks = {name: folder / "irf" / f"{name}.benchmarks.fits.gz" for name in paths}
+        benchmarks = {name: beside / "irf" / f"{name}.benchmarks.fits.gz" for name in paths}
         make_plots(
             paths, plots, reference=reference, benchmarks=benchmarks, notice=plan["disclaimer"]
         )

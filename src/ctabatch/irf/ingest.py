@@ -13,9 +13,15 @@ from ctabatch.lake.open import open_lake
 
 
 def ingest_products(
-    config: Configuration, plan_path: Path, validation_path: Path, output: Path
+    config: Configuration,
+    plan_path: Path,
+    validation_path: Path,
+    output: Path,
+    folder: Path | None = None,
 ) -> dict:
     """Ingest the products of a plan with the metadata of their sidecars.
+
+    They lie in `folder`, beside the plan by default.
 
     Raises
     ------
@@ -24,7 +30,8 @@ def ingest_products(
     """
     plan, validation = read_json(plan_path), read_json(validation_path)
     _refuse_failed(plan, validation)
-    files, models = products_of(config, plan_path), models_of(config, plan_path)
+    files = products_of(config, plan_path, folder)
+    models = models_of(config, plan_path)
     result = open_lake(config.lake).ingest(
         [*files.values(), *models.values()],
         dataset=dataset_did(config, plan),
@@ -42,18 +49,22 @@ def ingest_products(
     return content
 
 
-def products_of(config: Configuration, plan_path: Path) -> dict[str, NewFile]:
+def products_of(
+    config: Configuration, plan_path: Path, folder: Path | None = None
+) -> dict[str, NewFile]:
     """Products of a plan as the lake will take them: variant -> file, DID and metadata."""
-    plan, folder = read_json(plan_path), Path(plan_path).parent
+    plan, folder = read_json(plan_path), folder or Path(plan_path).parent
     return {
         variant: new_file(folder / f"{name}.fits.gz", vo=config.lake.vo, scope=config.lake.scope)
         for variant, name in plan["products"].items()
     }
 
 
-def fetch_products(config: Configuration, plan_path: Path, output: Path) -> dict:
-    """Fetch the products that a plan found in the lake, beside the plan."""
-    plan, folder = read_json(plan_path), Path(plan_path).parent
+def fetch_products(
+    config: Configuration, plan_path: Path, output: Path, folder: Path | None = None
+) -> dict:
+    """Fetch the products that a plan found in the lake into `folder`, by default beside the plan."""
+    plan, folder = read_json(plan_path), folder or Path(plan_path).parent
     lake = open_lake(config.lake)
     fetched = lake.fetch(list(plan["existing"].values()), folder)
     content = {

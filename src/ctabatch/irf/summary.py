@@ -11,21 +11,27 @@ from ctabatch.files import read_json, write_json
 from ctabatch.irf.cost import load_costs, refresh_costs
 
 
-def summarise(plan_path: Path, output: Path) -> dict:
+def summarise(plan_path: Path, output: Path, folder: Path | None = None) -> dict:
     """Sum up a finished production and refresh the cost table with what it took.
 
     Parameters
     ----------
     plan_path : pathlib.Path
-        ``plan.json``; ``ingest.json`` and ``benchmarks/`` lie beside it.
+        ``plan.json``; ``benchmarks/`` lies beside it.
     output : pathlib.Path
         ``summary.json``.
+    folder : pathlib.Path, optional
+        Where products and ``ingest.json`` lie; beside the plan by default. Where the plan came out
+        of a remote storage, a copy of it is kept there.
     """
-    plan, folder = read_json(plan_path), Path(plan_path).parent
-    measured = read_benchmarks(folder / "benchmarks")
+    plan, beside = read_json(plan_path), Path(plan_path).parent
+    folder = beside if folder is None else folder
+    measured = read_benchmarks(beside / "benchmarks")
+    if not (folder / "plan.json").exists():
+        write_json(folder / "plan.json", plan)
     ingest = read_json(folder / "ingest.json")
     cpu_s = sum(row["cpu_s"] for rows in measured.values() for row in rows)
-    started = Path(plan_path).stat().st_mtime
+    started = datetime.fromisoformat(plan["created"]).replace(tzinfo=UTC).timestamp()
     content = {
         "name": plan["name"],
         "digest": plan["digest"],
