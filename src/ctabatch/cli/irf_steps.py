@@ -137,9 +137,7 @@ def report(config_path, plan_path, validation, folder, output):
         read_json(validation),
         output=output,
         measured=read_benchmarks(plan_path.parent / "benchmarks"),
-        locations={
-            name: file.did for name, file in products_of(config, plan_path, folder).items()
-        },
+        locations={name: file.did for name, file in products_of(config, plan_path, folder).items()},
     )
 
 
