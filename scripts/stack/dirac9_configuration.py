@@ -126,7 +126,7 @@ def worker(ports: Mapping[str, int], number: int, processors: int) -> dict:
     element = {
         "Platform": PLATFORM,
         "NumberOfProcessors": processors,
-        "MaxRAM": 4096,
+        "MaxRAM": 8192,
         "MaxTotalJobs": 1,
     }
     content = client(ports)
@@ -249,7 +249,8 @@ def _systems(ports: Mapping[str, int], password: str, sandboxes: Path) -> dict:
     agent = {
         "PollingTime": 1,
         "SubmissionDelay": 0,
-        # A pilot ends after some failed matches; these stay for as long as the stack.
+        # A pilot ends after some failed matches or cycles; these stay for as long as the stack.
+        "MaxCycles": 0,
         "StopAfterFailedMatches": 1000000,
         "StopAfterHostFailures": 1000000,
         "StopOnApplicationFailure": "False",

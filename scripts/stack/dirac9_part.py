@@ -166,7 +166,7 @@ def _make_proxy(state: State, user: str) -> None:
 
 def _start_agents(state: State, ports: dict[str, int]) -> None:
     """Start the JobAgents, each on a worker node of its own."""
-    processors = int(os.environ.get("DIRAC9_PROCESSORS", "1"))
+    processors = int(os.environ.get("DIRAC9_PROCESSORS", "2"))
     for number, name in enumerate(_agents()):
         content = configuration.worker(ports, number, processors)
         _write(state, f"worker{number}/etc/dirac.cfg", content)

@@ -1,5 +1,6 @@
 """Real services for the tests: each session starts instances of its own and deletes them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -49,6 +50,14 @@ def start_part():
     yield start
     for part in started:
         command("down", part, "--purge")
+
+
+@pytest.fixture(scope="session")
+def dirac9(start_part):
+    """Connection details of a DIRAC 9; ``DIRAC9_STACK`` names one that is to be used and kept."""
+    if folder := os.environ.get("DIRAC9_STACK"):
+        return json.loads(Path(folder, "env.json").read_text())
+    return start_part("dirac9").env()
 
 
 @pytest.fixture(scope="session")

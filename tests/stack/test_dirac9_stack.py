@@ -5,9 +5,7 @@ the fast stack rely.
 """
 
 import asyncio
-import importlib.util
 import json
-import os
 import subprocess
 import sys
 import time
@@ -16,13 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from require import require
-
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PROJECT = Path(__file__).parents[2]
 STACK = [sys.executable, str(PROJECT / "scripts/stack/stack.py")]
-INSTANCE = f"test{os.getpid()}"
 SITE, IDLE_SITE = "LCG.Loopback.ch", "LCG.Idle.ch"
 PAYLOAD = """#!/bin/bash
 echo "argument $1 job $JOBID site $DIRACSITE dirac ${DIRACJOBID:-unset}"
@@ -42,35 +37,6 @@ def stack(*arguments):
     done = subprocess.run([*STACK, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-@pytest.fixture(scope="module")
-def dirac():
-    """Start a DIRAC, or use the one which ``DIRAC9_STACK`` names; gives its clients' variables."""
-    absent = [n for n in ("diracx.client", "diracx.api") if not importable(n)]
-    require(not absent, f"{absent} absent: install diracx-client and diracx-api")
-    if "DIRAC9_STACK" in os.environ:
-        yield json.loads(Path(os.environ["DIRAC9_STACK"], "env.json").read_text())
-        return
-    installed = subprocess.run(
-        [*STACK, "up", "dirac9", "--instance", INSTANCE],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    require("not installed" not in installed.stderr, "scripts/stack/stack.py install dirac9")
-    assert installed.returncode == 0, installed.stderr
-    folder = Path(installed.stdout.rpartition(": ")[2].strip()).parent
-    yield json.loads((folder / "env.json").read_text())
-    stack("down", "dirac9", "--instance", INSTANCE, "--purge")
-    assert not folder.exists()
-
-
-def importable(name):
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def equal(job):
@@ -196,9 +162,9 @@ async def run_jobs(folder):
 
 
 @pytest.fixture(scope="module")
-def results(dirac, tmp_path_factory):
+def results(dirac9, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in dirac.items():
+        for name, value in dirac9.items():
             patch.setenv(name, value)
         return asyncio.run(run_jobs(tmp_path_factory.mktemp("jobs")))
 
@@ -270,11 +236,11 @@ def test_impossible_jobs_wait(results, name):
     assert outcome(results, name) == ("Waiting", "Pilot Agent Submission")
 
 
-def test_up_again_renews_the_login(dirac):
-    instance = Path(dirac["DIRAC9_STACK"]).name.removeprefix("dirac9").removeprefix("-")
+def test_up_again_renews_the_login(dirac9):
+    instance = Path(dirac9["DIRAC9_STACK"]).name.removeprefix("dirac9").removeprefix("-")
     which = ["dirac9", *(["--instance", instance] if instance else [])]
     before = stack("status", *which)
-    path = Path(dirac["DIRACX_CREDENTIALS_PATH"])
+    path = Path(dirac9["DIRACX_CREDENTIALS_PATH"])
     token = json.loads(path.read_text())["access_token"]
     stack("up", *which)
     assert stack("status", *which) == before
@@ -282,8 +248,8 @@ def test_up_again_renews_the_login(dirac):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_listens_on_loopback_only(dirac):
-    folder = Path(dirac["DIRAC9_STACK"])
+def test_listens_on_loopback_only(dirac9):
+    folder = Path(dirac9["DIRAC9_STACK"])
     ports = json.loads((folder / "run/ports.json").read_text())
     loopback = {"0100007F", "0000000000000000FFFF00000100007F"}
     for table in ("tcp", "tcp6"):

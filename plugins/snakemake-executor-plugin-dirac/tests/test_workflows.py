@@ -1,16 +1,24 @@
 """Whole workflows through server, pilot and storage: results, failures, stops and adoption."""
 
+import gzip
 import random
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tarfile
 import time
 import zlib
 from base64 import b64decode
+from pathlib import Path
 
 import pytest
+from snakemake_interface_common.exceptions import WorkflowError
+
+from snakemake_executor_plugin_dirac.sandbox import _download, _unpack
+from snakemake_executor_plugin_dirac.settings import ExecutorSettings
 
 CHAIN = """
 rule all:
@@ -76,12 +84,35 @@ def _jdl(grid, jobs, rule):
     return dict(re.findall(r"(\w+) = *\n? *([^;\n]*);", text))
 
 
+def test_foreign_workflow_of_the_readme(grid):
+    """The ten lines of the README, on the workflow that they name."""
+    shutil.copytree(Path(__file__).parent / "foreign", grid.folder, dirs_exist_ok=True)
+    subprocess.run(["git", "-C", grid.folder, "add", "-A"], check=True)
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    command = re.search(r"^snakemake --executor dirac (?:.*\\\n)*.*$", readme, re.M)[0]
+    options = command.replace("\\\n", " ").replace("$DIRACX_STORAGE/words", grid.prefix)
+    done = subprocess.run(
+        [sys.executable, "-m", *options.split()],
+        cwd=grid.folder,
+        env=grid.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    counts = grid.stored("counts.tsv").read_text()
+    assert counts == "english\t5\ngerman\t1\nspanish\t3\n"
+    assert "DIRAC: submitted" in done.stderr
+
+
 FAULTS = """
 rule all:
     input:
         expand("{name}.txt", name="error stalled killed shot full empty cut huge".split()),
         "elsewhere.txt",
         "good.txt",
+        "grouped.txt",
 rule error:
     output: "error.txt"
     shell: "echo the reason is in the log; exit 3"
@@ -112,6 +143,15 @@ rule elsewhere:
     output: "elsewhere.txt"
     resources: dirac_sites="LCG.Paranal.ch"
     shell: "touch {output}"
+rule half:
+    output: "half.txt"
+    group: "pair"
+    shell: "echo half > {output}"
+rule grouped:
+    input: "half.txt"
+    output: "grouped.txt"
+    group: "pair"
+    shell: "echo the group fails; exit 4"
 rule good:
     output: "good.txt"
     shell: "echo good > {output}"
@@ -151,6 +191,8 @@ def test_failures_are_reported(grid):
     assert re.search(r"(?s)empty\.txt.*(missing|Missing)", output)
     assert "processors (threads) 64, no site gives more than 32" in output
     assert "unknown site 'LCG.Paranal.ch' (known: LCG.Paranal.cl" in output
+    # Snakemake has no message for a group job: the plug-in's own
+    assert "the group fails" in output
     assert "Traceback" not in output
     fetched = list((grid.folder / ".snakemake/dirac").glob("smk-*/*/std.out"))
     assert fetched
@@ -193,7 +235,7 @@ def test_stop_kills_the_jobs(grid, number):
         time.sleep(0.2)
 
 
-def test_secrets_stay_here(grid):
+def test_secrets_stay_here(grid, connect):
     """A secret of the environment is in no sandbox, job description, argument, log or message."""
     secret = "correct-horse-battery-staple"
     grid.write(
@@ -223,6 +265,31 @@ def test_secrets_stay_here(grid):
         for (jdl,) in database.execute("SELECT JDL FROM JobJDLs"):
             text = jdl if jdl.startswith("[") else zlib.decompress(b64decode(jdl)).decode()
             assert secret not in text
+    (job,) = grid.jobs()
+    for which in ("input", "output"):
+        files = _sandbox(connect(), job["JobID"], which, grid.folder.parent / which)
+        assert files
+        assert all(secret.encode() not in path.read_bytes() for path in files)
+    # That a value does travel where it is asked for shows that this test looks at the right place.
+    settings = (grid.folder.parent / "input/dirac-job.run").read_text()
+    assert any(b"hello-from-here" in b64decode(w) for w in settings.split()[1::2])
+
+
+def _sandbox(connection, job, which, folder):
+    """Fetch a sandbox of a job as the server has it, unpacked to the last archive in it."""
+    names = connection.run(
+        connection.call("look", lambda api: api.jobs.get_job_sandbox(job, which))
+    )
+    for name in names:
+        content = connection.run(connection.call("fetch", lambda api, n=name: _download(api, n)))
+        _unpack(content, folder)
+    for path in (*folder.rglob("*.tar"), *folder.rglob("*.gz")):
+        if path.suffix == ".gz":
+            path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        else:
+            with tarfile.open(path) as archive:
+                archive.extractall(folder / "sources", filter="data")
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def test_large_sources_are_told(grid):
@@ -251,19 +318,56 @@ def test_local_output_is_refused(grid):
     assert "output a.txt of rule a is a local file" in done.stderr
 
 
-def test_bad_settings(grid):
-    grid.write('rule a:\n    output: "a.txt"\n    shell: "touch {output}"\n')
-    for options, words in (
-        (["--dirac-environment", "docker"], "installed, cvmfs:FOLDER or apptainer:IMAGE"),
-        (["--dirac-sites", "LCG.Paranal.cl; x"], "'LCG.Paranal.cl; x' is not a name"),
-        (["--dirac-sites", "LCG.Nowhere.xx"], "unknown site 'LCG.Nowhere.xx'"),
-        (["--dirac-group", "dteam_admin"], "run `dirac login dteam --group dteam_admin`"),
-        (["--dirac-url", "http://127.0.0.1:9", "--dirac-start-patience", "0.02"], "127.0.0.1:9"),
+def test_bad_settings():
+    for values, words in (
+        ({"environment": "docker"}, "installed, cvmfs:FOLDER or apptainer:IMAGE"),
+        ({"sites": "LCG.Paranal.cl; x"}, "--dirac-sites: 'LCG.Paranal.cl; x' is not a name"),
+        ({"job_group": "[x]"}, "--dirac-job-group: '[x]' is not allowed"),
+        ({"patience": -1}, "--dirac-patience: -1 is negative"),
+        ({"status_interval": 0}, "--dirac-status-interval: must be more than 0"),
+        ({"logs": "some"}, "'some' is not allowed (failed, all or none)"),
     ):
-        code, output = grid.run(*options)
-        assert code == 1
-        assert words in output
-        assert "Traceback" not in output
+        with pytest.raises(WorkflowError) as caught:
+            ExecutorSettings(**values)
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--dirac-sites", "LCG.Nowhere.xx"], "--dirac-sites: unknown site 'LCG.Nowhere.xx'"),
+        (["--dirac-group", "dteam_admin"], "run `dirac login dteam --group dteam_admin`"),
+        (["--dirac-url", "http://127.0.0.1:9", "--dirac-start-patience", "0.02"], "127.0.0.1:9: "),
+    ],
+)
+def test_bad_start_is_one_clear_message(grid, options, words):
+    """Unknown site, wrong group, server down: told before anything is submitted."""
+    grid.write('rule a:\n    output: "a.txt"\n    shell: "touch {output}"\n')
+    code, output = grid.run(*options)
+    assert code == 1
+    assert words in output
+    assert "Traceback" not in output
+    assert "submitted" not in output
+
+
+def test_server_away_while_jobs_run(grid):
+    """The server stops answering for a while: the run waits, and the job is submitted once."""
+    import diracx_part
+
+    grid.write('rule a:\n    output: "a.txt"\n    shell: "sleep 3; echo done > {output}"\n')
+    process = grid.start("--dirac-status-interval", "0.3")
+    grid.wait_for("submitted 1 jobs")
+    grid.state.stop("diracx")
+    try:
+        grid.wait_for("Trying again; jobs go on meanwhile")
+        time.sleep(5)
+        assert process.poll() is None
+    finally:
+        diracx_part.start_server(grid.state)
+    assert process.wait(240) == 0, grid.log()
+    assert "the server answers again" in grid.log()
+    assert len(grid.jobs()) == 1
+    assert grid.stored("a.txt").read_text() == "done\n"
 
 
 INTERVALS = """
@@ -282,13 +386,8 @@ rule sum:
 
 
 def unlock(grid):
-    subprocess.run(
-        [*grid.command(), "--unlock"],
-        cwd=grid.folder,
-        env=grid.environment(),
-        check=True,
-        capture_output=True,
-    )
+    """Do what `snakemake --unlock` does, without its start."""
+    shutil.rmtree(grid.folder / ".snakemake/locks")
 
 
 @pytest.mark.slow

@@ -285,6 +285,12 @@ class Executor(RemoteExecutor):
         message = f"{reason}\nEnd of its log:\n{tail}\n" if tail else f"{reason}\n"
         self.report_job_error(tracked.info, msg=message, aux_logs=[str(path) for path in files])
 
+    def print_job_error(self, job_info, msg=None, **kwargs):
+        """Report a failed job; of a group job, Snakemake itself would drop the message."""
+        if msg and job_info.job.is_group():
+            self.logger.error(msg.rstrip(". "))
+        super().print_job_error(job_info, msg=msg, **kwargs)
+
     async def sleep(self):
         """Wait until the next look at the jobs, shorter while something changes."""
         interval = self.monitor.interval if self.monitor else 0.1

@@ -1,0 +1,210 @@
+"""Acceptance of the grid part: an IRF request through real DIRAC 9 and DiracX, and its faults.
+
+No file system is shared: jobs have their sandbox and an XRootD storage. The main process dies once
+in the middle, and the product must be the one that this machine makes alone.
+"""
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+from grid_checkout import PATIENCE, REPOSITORY, GridCheckout
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(2 * PATIENCE)]
+
+IRF = "results/irf/tiny"
+CONFIG = "config/test/irf-tiny.yaml"
+# few jobs, as each costs the grid's overhead: a sample, the training, the rest
+GROUPS = [
+    *("--groups", "irf_process=runs", "irf_merge_runs=runs", "irf_train_energy=train"),
+    *("irf_apply_energy=train", "irf_train_classifier=train", "irf_apply_models=final"),
+    *("irf_cuts=final", "irf_compute=final"),
+]
+
+
+@pytest.fixture(scope="module")
+def new_checkout(dirac9, start_part, tmp_path_factory):
+    """Make folders that share nothing but DIRAC and the storage."""
+    storage = start_part("xrootd").env()
+
+    def make(*names):
+        folder = tmp_path_factory.mktemp("grid")
+        checkout = GridCheckout(folder, dirac9, storage)
+        for name in names:
+            shutil.copytree(REPOSITORY / name, folder / name)
+        return checkout
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def production(new_checkout):
+    """The IRF request on the grid, its main process killed once; and beside it the same one here."""
+    here, grid = (new_checkout("workflow", "config", "profiles") for _ in range(2))
+    grid.add()
+    killed = grid.start("irf", "--configfile", CONFIG, *GROUPS, log="killed")
+    with (here.folder / "log").open("wb") as log:
+        alone = subprocess.Popen(
+            [sys.executable, "-m", "snakemake", "irf", "--configfile", CONFIG, "--cores", "2"],
+            cwd=here.folder,
+            env=here.environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        grid.wait_for(killed, "DIRAC: submitted", log="killed")
+    finally:
+        killed.kill()
+    killed.wait()
+    unlock = [*grid.command("irf", "--configfile", CONFIG), "--unlock"]
+    subprocess.run(unlock, cwd=grid.folder, env=grid.environment, check=True, capture_output=True)
+    code, output = grid.run("irf", "--configfile", CONFIG, *GROUPS)
+    assert code == 0, output
+    assert alone.wait(PATIENCE) == 0, here.log()
+    return here, grid
+
+
+def digests(checkout):
+    """Content digest of each product, by its name."""
+    sidecars = checkout.folder.glob(f"{IRF}/*.fits.gz.meta.json")
+    return {path.name: json.loads(path.read_text())["irf__content_digest"] for path in sidecars}
+
+
+def jobs_of(dirac9, grid, log):
+    """Jobs of a run as DIRAC knows them."""
+    group = re.search(r"job group (smk-\w+)", grid.log(log))[1]
+    return asyncio.run(
+        _search(dirac9, [{"parameter": "JobGroup", "operator": "eq", "value": group}])
+    )
+
+
+async def _search(variables, where, change=None):
+    from diracx.client.aio import AsyncDiracClient
+    from diracx.core.preferences import DiracxPreferences
+
+    preferences = DiracxPreferences(
+        url=variables["DIRACX_URL"], credentials_path=variables["DIRACX_CREDENTIALS_PATH"]
+    )
+    async with AsyncDiracClient(diracx_preferences=preferences) as api:
+        names = ["JobID", "JobName", "Status", "MinorStatus", "Site"]
+        rows = await api.jobs.search(parameters=names, search=where, per_page=1000)
+        if change:
+            now = datetime.now(UTC).isoformat()
+            await api.jobs.set_job_statuses({str(row["JobID"]): {now: change} for row in rows})
+        return rows
+
+
+def test_the_same_product_as_on_this_machine(production):
+    here, grid = production
+    assert len(digests(here)) == 1
+    assert digests(grid) == digests(here)
+    plans = [json.loads((c.folder / IRF / "plan.json").read_text()) for c in production]
+    assert plans[0]["digest"] == plans[1]["digest"]
+
+
+def test_every_job_ran_on_the_grid_once(production, dirac9):
+    """Adopted, not made again: each name is there once, all are done, at the grid's site."""
+    _, grid = production
+    rows = jobs_of(dirac9, grid, "log")
+    names = [row["JobName"] for row in rows]
+    assert len(names) == len(set(names)) == 8  # 6 samples, training, the rest
+    assert {row["Status"] for row in rows} == {"Done"}
+    assert {row["Site"] for row in rows} == {dirac9["DIRAC9_SITE"]}
+    assert re.search(r"DIRAC: adopted \d+ jobs of an earlier run", grid.log())
+
+
+def test_product_is_in_the_lake_with_its_costs(production):
+    _, grid = production
+    found = subprocess.run(
+        ["cta-batch", "search", "data__type = GridIRF", "--json", "--config", CONFIG],
+        cwd=grid.folder,
+        env=grid.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (row,) = json.loads(found.stdout)
+    summary = json.loads((grid.folder / IRF / "summary.json").read_text())
+    assert row["did"] == summary["products"]["nominal"]["did"]
+    assert summary["jobs"] >= 22
+    assert summary["cpu_hours"] > 0
+    assert (grid.folder / IRF / "report.html").exists()
+
+
+def test_second_run_does_nothing(production):
+    _, grid = production
+    code, output = grid.run("irf", "--configfile", CONFIG, *GROUPS, log="again")
+    assert code == 0, output
+    assert "DIRAC: submitted" not in output
+    assert "irf_process" not in output
+    assert "product" in output
+
+
+FAULTS = """
+rule all:
+    input: "fails.txt", "killed.txt", "retried.txt"
+rule fails:
+    output: "fails.txt"
+    retries: 0
+    shell: "echo the reason is in the log; exit 3"
+rule killed:
+    output: "killed.txt"
+    retries: 0
+    shell: "echo before the kill; sleep 600; touch {output}"
+rule retried:
+    output: "retried.txt"
+    retries: 1
+    resources: mem_mb=lambda wildcards, attempt: 100 * attempt
+    shell: "[ {resources.mem_mb} -eq 200 ] && echo {resources.mem_mb} > {output}"
+"""
+
+
+@pytest.fixture(scope="module")
+def faults(new_checkout, dirac9):
+    """A failing, a killed and a retried job; returns exit code, output and jobs."""
+    grid = new_checkout()
+    (grid.folder / "Snakefile").write_text(FAULTS)
+    grid.add()
+    process = grid.start("--keep-going")
+    try:
+        grid.wait_for(process, "(killed): Running / Application")
+        group = re.search(r"job group (smk-\w+)", grid.log())[1]
+        where = [
+            {"parameter": "JobGroup", "operator": "eq", "value": group},
+            {"parameter": "JobName", "operator": "like", "value": "killed.%"},
+        ]
+        change = {"Status": "Killed", "MinorStatus": "Marked for termination", "Source": "User"}
+        assert len(asyncio.run(_search(dirac9, where, change))) == 1
+        code = process.wait(PATIENCE)
+    finally:
+        process.kill()
+    return code, grid.log(), jobs_of(dirac9, grid, "log"), grid
+
+
+def test_failing_job_is_told_with_its_log(faults):
+    code, output, jobs, grid = faults
+    assert code == 1
+    assert "Failed / Application Finished With Errors" in output
+    assert "the reason is in the log" in output
+    (job,) = [job for job in jobs if job["JobName"].startswith("fails.")]
+    assert list((grid.folder / ".snakemake/dirac").glob(f"smk-*/{job['JobID']}/std.out"))
+    assert "Traceback" not in output
+
+
+def test_killed_job_is_told_with_its_log(faults):
+    _, output, jobs, _ = faults
+    assert re.search(r"Killed / Marked for termination|Failed / Received Kill signal", output)
+    assert "before the kill" in output
+    assert len([job for job in jobs if job["JobName"].startswith("killed.")]) == 1
+
+
+def test_retried_job_is_a_new_one_with_more_resources(faults):
+    _, _, jobs, grid = faults
+    tries = [job for job in jobs if job["JobName"].startswith("retried.")]
+    assert [job["Status"] for job in tries] == ["Failed", "Done"]
+    assert grid.stored("retried.txt").read_text() == "200\n"
