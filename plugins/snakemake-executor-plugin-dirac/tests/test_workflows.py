@@ -266,23 +266,24 @@ def test_secrets_stay_here(grid, connect):
             text = jdl if jdl.startswith("[") else zlib.decompress(b64decode(jdl)).decode()
             assert secret not in text
     (job,) = grid.jobs()
-    for which in ("input", "output"):
-        files = _sandbox(connect(), job["JobID"], which, grid.folder.parent / which)
-        assert files
+    connection = connect()
+    sandbox = re.search(r"SB:[^\"}]+", _jdl(grid, [job], "a")["InputSandbox"])[0]
+    returned = connection.run(
+        connection.call("look", lambda api: api.jobs.get_job_sandbox(job["JobID"], "output"))
+    )
+    for name, folder in ((sandbox, "input"), (returned[0], "output")):
+        files = _fetch(connection, name, grid.folder.parent / folder)
         assert all(secret.encode() not in path.read_bytes() for path in files)
+        assert files
     # That a value does travel where it is asked for shows that this test looks at the right place.
     settings = (grid.folder.parent / "input/dirac-job.run").read_text()
     assert any(b"hello-from-here" in b64decode(w) for w in settings.split()[1::2])
 
 
-def _sandbox(connection, job, which, folder):
-    """Fetch a sandbox of a job as the server has it, unpacked to the last archive in it."""
-    names = connection.run(
-        connection.call("look", lambda api: api.jobs.get_job_sandbox(job, which))
-    )
-    for name in names:
-        content = connection.run(connection.call("fetch", lambda api, n=name: _download(api, n)))
-        _unpack(content, folder)
+def _fetch(connection, name, folder):
+    """Fetch a sandbox from the server and unpack it, archives in it included."""
+    content = connection.run(connection.call("fetch", lambda api: _download(api, name)))
+    _unpack(content, folder)
     for path in (*folder.rglob("*.tar"), *folder.rglob("*.gz")):
         if path.suffix == ".gz":
             path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
@@ -337,7 +338,10 @@ def test_bad_settings():
     [
         (["--dirac-sites", "LCG.Nowhere.xx"], "--dirac-sites: unknown site 'LCG.Nowhere.xx'"),
         (["--dirac-group", "dteam_admin"], "run `dirac login dteam --group dteam_admin`"),
-        (["--dirac-url", "http://127.0.0.1:9", "--dirac-start-patience", "0.02"], "127.0.0.1:9: "),
+        (
+            ["--dirac-url", "http://127.0.0.1:9", "--dirac-start-patience", "0.02"],
+            "http://127.0.0.1:9/: ",
+        ),
     ],
 )
 def test_bad_start_is_one_clear_message(grid, options, words):
@@ -348,6 +352,7 @@ def test_bad_start_is_one_clear_message(grid, options, words):
     assert words in output
     assert "Traceback" not in output
     assert "submitted" not in output
+    assert "cannot schedule" not in output
 
 
 def test_server_away_while_jobs_run(grid):

@@ -62,6 +62,9 @@ class Executor(RemoteExecutor):
             self.limits = Limits(settings)
             self.connection.run(self.limits.load(self.connection, user, self.logger))
         except WorkflowError as error:
+            # The thread that polls would end with a message of its own.
+            self.wait = False
+            self.wait_thread.join(SHUTDOWN_PATIENCE)
             self.connection.close()
             raise WorkflowError(f"{self.connection.preferences.url}: {error}") from None
         self.group = group_name(settings.job_group, self.workflow, settings.run_name)
