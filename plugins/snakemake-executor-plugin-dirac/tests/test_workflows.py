@@ -277,7 +277,8 @@ def test_secrets_stay_here(grid, connect):
         assert files
     # That a value does travel where it is asked for shows that this test looks at the right place.
     settings = (grid.folder.parent / "input/dirac-job.run").read_text()
-    assert any(b"hello-from-here" in b64decode(w) for w in settings.split()[1::2])
+    variables = next(line for line in settings.splitlines() if line.startswith("VARIABLES "))
+    assert b"hello-from-here" in b64decode(variables.split()[1])
 
 
 def _fetch(connection, name, folder):
