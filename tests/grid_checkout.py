@@ -7,7 +7,7 @@ import time
 import uuid
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[1]
 #: Seconds; generous, as the machine may be busy.
 PATIENCE = 1500
 
