@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 
@@ -309,8 +310,22 @@ def test_two_executables_are_no_build(site):
     assert not list(request.images.store.rglob("image.sif"))
 
 
-def test_full_disk_in_the_build_leaves_no_image(site, tmp_path):
-    small = tmp_path / "small"
+@pytest.fixture
+def open_folder():
+    """Folder that the user who builds for root can enter."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_build_folder_that_the_building_user_can_not_enter(site, tmp_path):
+    require(os.geteuid() == 0, "only root builds as another user")
+    with pytest.raises(BatchError, match=r"can't enter .*images\.build_folder"):
+        obtain(site.request("closed", images={"build_folder": str(tmp_path)}))
+
+
+def test_full_disk_in_the_build_leaves_no_image(site, open_folder):
+    small = open_folder / "small"
     small.mkdir()
     mounted = (
         os.geteuid() == 0

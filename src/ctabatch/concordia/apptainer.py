@@ -139,6 +139,12 @@ def build(definition: Path, image: Path, log: Path, level: int = 6) -> None:
     folder = definition.parent
     user = _builder()
     if user:
+        for parent in folder.resolve().parents:
+            if not parent.stat().st_mode & 0o001:
+                raise BatchError(
+                    f"user {BUILD_USER}, who builds for root, can't enter {parent}",
+                    "choose another images.build_folder, such as /var/tmp",
+                )
         for path in (folder, *folder.rglob("*")):
             os.chown(path, user["user"], user["group"], follow_symlinks=False)
     home = folder / ".home"
