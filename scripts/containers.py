@@ -66,7 +66,7 @@ def uv(*arguments: str, stdin: str | None = None) -> str:
 def project_lock() -> str:
     """Return the run-time packages of this project, as uv.lock has them."""
     wanted = uv(
-        "export", "--frozen", "--no-dev", "--no-emit-workspace", "--no-hashes", "--no-header", "-q",
+        "export", "--frozen", "--no-default-groups", "--no-emit-workspace", "--no-hashes", "--no-header", "-q",
         *(f"--extra={extra}" for extra in EXTRAS),
     )  # fmt: skip
     locked = tomllib.loads((PROJECT / "uv.lock").read_text())["package"]
@@ -117,7 +117,7 @@ def locks() -> dict[str, str]:
 
 
 def build(output: Path) -> None:
-    """Build the pipeline image; it holds what ``uv sync --no-dev`` installs."""
+    """Build the pipeline image; it holds what ``uv sync --no-default-groups`` and two extras install."""
     from ctabatch.concordia.pipeline import build_pipeline
 
     begin = time.monotonic()

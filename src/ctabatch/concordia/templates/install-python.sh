@@ -14,10 +14,14 @@ python3 -m venv --without-pip /opt/venv
 /opt/uv/bin/uv pip install -q --python /opt/venv/bin/python --require-hashes --no-deps \
     --build-constraints "$context/uv.txt" -r "$context/requirements.txt"
 # Test suites that no other module of their package imports (that of PyTables, for one, is imported).
-for package in gammapy matplotlib pandas scipy sklearn; do
+for package in gammapy matplotlib numba numpy pandas scipy sklearn; do
     for folder in /opt/venv/lib/python3*/site-packages/"$package"; do
         [ -d "$folder" ] && find "$folder" -type d -name tests -prune -exec rm -rf {} +
     done
+done
+# Solvers for other systems than this one.
+for folder in /opt/venv/lib/python3*/site-packages/pulp/solverdir/cbc; do
+    [ -d "$folder" ] && find "$folder" -mindepth 1 -maxdepth 1 ! -name linux -exec rm -rf {} +
 done
 /opt/venv/bin/python -m compileall -q -j 2 --invalidation-mode unchecked-hash /opt/venv/lib
 rm -rf /opt/uv
