@@ -66,7 +66,8 @@ def uv(*arguments: str, stdin: str | None = None) -> str:
 def project_lock() -> str:
     """Return the run-time packages of this project, as uv.lock has them."""
     wanted = uv(
-        "export", "--frozen", "--no-default-groups", "--no-emit-workspace", "--no-hashes", "--no-header", "-q",
+        "export", "--frozen", "--no-default-groups", "--no-emit-workspace", "--no-hashes",
+        "--no-header", "-q",
         *(f"--extra={extra}" for extra in EXTRAS),
     )  # fmt: skip
     locked = tomllib.loads((PROJECT / "uv.lock").read_text())["package"]
@@ -117,7 +118,7 @@ def locks() -> dict[str, str]:
 
 
 def build(output: Path) -> None:
-    """Build the pipeline image; it holds what ``uv sync --no-default-groups`` and two extras install."""
+    """Build the pipeline image; it holds the run-time packages of uv.lock and those of `EXTRAS`."""
     from ctabatch.concordia.pipeline import build_pipeline
 
     begin = time.monotonic()
