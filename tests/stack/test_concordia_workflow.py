@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tenacity import wait_none
 
 from concordia_site import LIGHT, chasm_image, copy_image, kept_store, make_key
+from ctabatch.concordia import node
 from ctabatch.concordia.base import sha256_of
 from ctabatch.concordia.job import Job
 from ctabatch.concordia.node import image_of
@@ -104,6 +106,7 @@ def first(services, tmp_path_factory):
         *("--storage-xrootd-max-requests-per-second", "1000"),
         *("--dirac-status-interval", "0.5", "--dirac-forward", "CTABATCH_NODE_CACHE"),
     ]
+    person.grid = grid
     faults = dirac.folder / "faults.json"
     faults.write_text(json.dumps([{"match": "concordia_run", "fault": "site_kill", "count": 1}]))
     person.failed = person.snakemake("concordia", *grid)
@@ -226,3 +229,30 @@ def test_node_whose_folder_others_can_write_to(job, tmp_path):
     (tmp_path / "node").chmod(0o777)
     with pytest.raises(BatchError, match="not a folder that only you can write to"):
         image_of(job())
+
+
+def test_registry_that_is_away_when_a_worker_asks(job, monkeypatch, tmp_path):
+    monkeypatch.setattr(node._fetch.retry, "wait", wait_none())
+    registry = {"address": "127.0.0.1:9/open", "insecure": True}
+    with pytest.raises(BatchError, match=r"can't fetch oras://127\.0\.0\.1:9/open"):
+        image_of(job(registry=registry))
+    assert not list((tmp_path / "node").glob("*.sif"))
+
+
+def test_who_is_no_member_is_refused_before_anything_is_built_or_submitted(first):
+    first.configure(
+        name="refused",
+        recipe={"code": "openiact"},
+        card={**LIGHT, "detectors": [], "subarray": "CTAO-North", "scatter_radius": "100 m"},
+        membership={"all_of": ["/escape"], "any_of": ["/escape/cta", "/escape/km3net"]},
+    )
+    first.environment |= {"BEARER_TOKEN": "e30.eyJ3bGNnLmdyb3VwcyI6WyIvZXNjYXBlIl19.x"}
+    done = first.snakemake("concordia", *first.grid)
+    assert done.returncode == 1
+    assert (
+        "submitting to dirac needs membership in /escape/cta or /escape/km3net; your login's "
+        "wlcg.groups has /escape" in done.stdout
+    ), done.stdout
+    assert "DIRAC: submitted" not in done.stdout
+    assert first.environment["BEARER_TOKEN"] not in done.stdout
+    assert not (first.folder / "results/concordia/refused/image.json").exists()

@@ -73,6 +73,11 @@ ANALYSIS_MODELS = (
 ANALYSIS_JOBS = CONFIG.analysis.n_jobs if CONFIG.analysis else 1
 
 
+def no_container(wildcards):
+    """For commands that start a container themselves: they don't run in one."""
+    return None
+
+
 def backend(wildcards):
     """Name of the executor that the jobs go to."""
     return workflow.executor_plugin.name

@@ -41,7 +41,7 @@ rule concordia_image:
         local(f"{CONCORDIA}/benchmarks/image.tsv")
     retries: 0
     container:
-        None
+        no_container
     params:
         config=REQUEST,
     shell:
@@ -59,7 +59,7 @@ rule concordia_run:
     benchmark:
         f"{CONCORDIA}/benchmarks/run/{{run}}.tsv"
     container:
-        None
+        no_container
     threads: 1
     resources:
         **CONCORDIA_RESOURCES,
@@ -78,7 +78,7 @@ rule concordia_unpack:
     log:
         local(f"{CONCORDIA}/logs/unpack/{{run}}.log"),
     params:
-        folder=f"{CONCORDIA}/runs",
+        folder=subpath(output[0], ancestor=2),
         identity=CONCORDIA_IDENTITY,
     shell:
         "tar -xmf {input} -C {params.folder} 2> {log}"
