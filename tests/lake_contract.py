@@ -321,12 +321,15 @@ class LakeContract:
         request = lake.stage([place.did("set")], rse=place.disk, lifetime=600)
         assert request.rse == place.disk
         assert lake.stage([place.did("set")], rse=place.disk, lifetime=600).ids == request.ids
+        assert lake.held([place.did("set")], rse=place.disk) == request
+        assert lake.held(dids[:1], rse=place.disk) is None
         lake.wait(request, timeout=120)
         assert request.ids in [held.ids for held in lake.requests()]
         paths = lake.fetch(dids, tmp_path / "out")
         assert [paths[did].read_text() for did in dids] == ["tape 0", "tape 1", "tape 2"]
         lake.release(request)
         lake.release(request)
+        assert lake.held([place.did("set")], rse=place.disk) is None
         assert request.ids not in [held.ids for held in lake.requests()]
 
     def test_release_keeps_what_another_request_holds(self, lake, place, tmp_path):

@@ -240,3 +240,107 @@ def analysis_reduced(wildcards):
     path = checkpoints.analysis_make_plan.get().output.plan
     groups = read_plan(path, Path(path).stat().st_mtime_ns)["groups"]
     return [f"{ANALYSIS}/work/reduced/{group}.tar" for group in range(groups)]
+
+
+REPRO_MODELS = ("energy.pkl", "classifier.pkl", "cuts.fits", "irf.fits.gz")
+REPRO = (
+    f"{RESULTS}/reprocessing/"
+    f"{CONFIG.reprocessing.name if CONFIG.reprocessing else 'no-request'}"
+)
+# what verification allows is what matching allowed
+REPRO_LIMITS = " ".join(
+    f"--max-irf-{name} {getattr(CONFIG.reprocessing.matching, name).to_value('deg'):g}"
+    for name in (("zenith", "azimuth") if CONFIG.reprocessing else ())
+)
+
+
+def repro_the_plan():
+    """The plan of the reprocessing, with what a job is looked up by."""
+    path = checkpoints.reprocessing_make_plan.get().output.plan
+    return repro_read_plan(path, Path(path).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def repro_read_plan(path, modified):
+    """Plan, and tables: chunk -> DL0 file, file -> wave, chunk -> key of IRF."""
+    plan = json.loads(Path(path).read_text())
+    chunks = [
+        (chunk, item)
+        for item in plan["observations"].values()
+        for chunk in item["chunks"]
+    ]
+    files = {chunk["key"]: chunk["name"] for chunk, _ in chunks}
+    return plan | {
+        "file_of": files,
+        "irf_of": {chunk["key"]: item["irf"] for chunk, item in chunks},
+        "wave_of": {
+            files[key]: number
+            for number, wave in enumerate(plan["waves"], 1)
+            for key in wave["files"]
+        },
+    }
+
+
+def repro_wave_before(wildcards):
+    """A wave begins when the one before it is released."""
+    number = int(wildcards.wave)
+    return ancient(f"{REPRO}/waves/{number - 1}.released.json") if number > 1 else []
+
+
+def repro_wave_of_file(wildcards):
+    """A file is read when its wave is on disk."""
+    number = repro_the_plan()["wave_of"][wildcards.dl0]
+    return ancient(f"{REPRO}/waves/{number}.staged.json")
+
+
+def repro_file_of_chunk(wildcards):
+    """DL0 file of a chunk."""
+    return f"{REPRO}/dl0/{repro_the_plan()['file_of'][wildcards.chunk]}"
+
+
+def repro_model(name):
+    """Make an input function: a model, or the IRF, that an observation is processed with."""
+
+    def model(wildcards):
+        plan = repro_the_plan()
+        if "chunk" in wildcards.keys():
+            key = plan["irf_of"][wildcards.chunk]
+        else:
+            key = plan["observations"][wildcards.ob]["irf"]
+        return f"{REPRO}/models/{key}/{name}"
+
+    return model
+
+
+def repro_chunks(wildcards):
+    """Processed chunks of an observation."""
+    chunks = repro_the_plan()["observations"][wildcards.ob]["chunks"]
+    return [f"{REPRO}/dl2/{chunk['key']}.final.dl2.h5" for chunk in chunks]
+
+
+def repro_processed_of_wave(wildcards):
+    """What must be there before the disk copies of a wave are given up."""
+    keys = repro_the_plan()["waves"][int(wildcards.wave) - 1]["files"]
+    return [f"{REPRO}/dl2/{key}.geometry.dl2.h5" for key in keys]
+
+
+def repro_ingested(wildcards):
+    """All observations of the plan, ingested."""
+    return [f"{REPRO}/ingest/{key}.json" for key in repro_the_plan()["observations"]]
+
+
+def repro_released(wildcards):
+    """All waves of the plan, released."""
+    count = len(repro_the_plan()["waves"])
+    return [f"{REPRO}/waves/{number}.released.json" for number in range(1, count + 1)]
+
+
+def repro_clean_up():
+    """After a failure: give up disk copies and remove temporary files, if there is a plan."""
+    plan, summary = Path(REPRO, "plan.json"), Path(REPRO, "summary.json")
+    if not plan.is_file():
+        return
+    if not summary.is_file() or summary.stat().st_mtime < plan.stat().st_mtime:
+        shell(
+            "echo {REQUEST:q} | cta-batch reprocessing clean --config - --plan {plan}"
+        )

@@ -21,6 +21,7 @@ COMMANDS = {
     "login": "iam",
     "logout": "iam",
     "profiles": "profiles",
+    "reprocessing": "reprocessing",
     "resources": "resources",
     "search": "search",
     "whoami": "iam",

@@ -15,6 +15,7 @@ from ctabatch.config.irf import IRFRequest
 from ctabatch.config.lake import LakeSettings
 from ctabatch.config.limits import Limits
 from ctabatch.config.pipeline import PipelineSettings
+from ctabatch.config.reprocessing import ReprocessingRequest
 from ctabatch.config.simulation import SimulationSettings
 from ctabatch.config.validation import ValidationSettings
 
@@ -24,6 +25,8 @@ class Configuration(Section):
 
     irf: IRFRequest | None = None
     """Request of an IRF; needed by the target ``irf``."""
+    reprocessing: ReprocessingRequest | None = None
+    """Request to reprocess observations; needed by the target ``reprocessing``."""
     concordia: ConcordiaRequest | None = None
     """Air-shower simulation in a container, made by ``cta-batch concordia``."""
     analysis: AnalysisRequest | None = None

@@ -8,7 +8,7 @@ and of those created at the same time the one whose DID comes last.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ctabatch.config.matching import MatchingSettings
@@ -102,6 +102,7 @@ def match_irf(
     settings: MatchingSettings,
     *,
     software: Mapping[str, str] | None = None,
+    configuration: str | None = None,
 ) -> Match:
     """Take the nearest of the IRFs that fit.
 
@@ -116,6 +117,9 @@ def match_irf(
     software : mapping, optional
         Name of a program -> version that the IRF must have been made with, for instance because
         its models are to be used by that program.
+    configuration : str, optional
+        Digest of the ctapipe configurations that it must have been made with (`pipeline_digest` of
+        `ctabatch.irf.resolve`), because data are to be processed with the same.
 
     Returns
     -------
@@ -127,6 +131,8 @@ def match_irf(
         None fits; lists the nearest with what is wrong with each, and how far they are.
     """
     candidates = [_compare(dict(row), wanted, settings, software or {}) for row in rows]
+    if configuration is not None:
+        candidates = [_with_configuration(item, configuration) for item in candidates]
     fitting = [item for item in candidates if not item.reasons]
     if not fitting:
         raise InputError(_describe_failure(candidates, wanted))
@@ -219,6 +225,13 @@ def _compare(
     ]
     differences = {"zenith_deg": zenith, "azimuth_deg": azimuth, "nsb_ratio": ratio}
     return _Candidate(row, math.hypot(*terms), differences, tuple(reasons))
+
+
+def _with_configuration(item: _Candidate, configuration: str) -> _Candidate:
+    if item.row.get("activity__configuration_id") == configuration:
+        return item
+    reason = "made with other ctapipe configurations than section pipeline names"
+    return replace(item, reasons=(*item.reasons, reason))
 
 
 def _share(value: float, limit: float) -> float:

@@ -1,9 +1,10 @@
 """The models and cuts of a production as products, so that data can be processed with the same.
 
-Models are pickles, which run code when they are read: `ctabatch.lake` fetches them by the checksum
-that the catalogue knows, and nothing else of this project reads a pickle from a lake.
+Models are pickles, which run code when they are read: they are used only with the checksum that the
+catalogue knows and the SHA-256 in their metadata, see `ctabatch.reprocessing.inputs.fetch_models`.
 """
 
+import hashlib
 from pathlib import Path
 
 from ctabatch.config.model import Configuration
@@ -41,7 +42,14 @@ def describe_models(config: Configuration, plan_path: Path) -> None:
                     "type": "RecoModel",
                 },
                 model={"name": "ctapipe", "version": version("ctapipe")},
-                **production_metadata(config, plan, {"models__kind": kind}),
+                **production_metadata(
+                    config,
+                    plan,
+                    {
+                        "models__kind": kind,
+                        "models__sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                    },
+                ),
             ),
         )
 

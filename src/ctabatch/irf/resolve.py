@@ -152,11 +152,21 @@ def resolve(config: Configuration, where: str = "configuration") -> ResolvedRequ
         layout=layout.select(present),
         atmospheres={name: lookup_atmosphere(config.conditions, name) for name in sorted(names)},
         efficiency=load_efficiency(request, where),
-        pipeline={
-            name: _pipeline_file(getattr(config.pipeline, name), f"{where}: pipeline.{name}")
-            for name in ("process", "train", "irf")
-        },
+        pipeline=read_pipeline(config, where),
     )
+
+
+def read_pipeline(config: Configuration, where: str) -> dict:
+    """Content of the ctapipe configuration files: ``process``, ``train`` and ``irf``."""
+    return {
+        name: _pipeline_file(getattr(config.pipeline, name), f"{where}: pipeline.{name}")
+        for name in ("process", "train", "irf")
+    }
+
+
+def pipeline_digest(pipeline: dict) -> str:
+    """Identity of the ctapipe configurations, ``activity__configuration_id`` of products."""
+    return digest(canonical(pipeline))
 
 
 def _pipeline_file(path: Path, where: str) -> dict:

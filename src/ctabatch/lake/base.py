@@ -185,6 +185,10 @@ class DataLake(ABC):
         """List the staging requests that are still held."""
 
     @abstractmethod
+    def held(self, dids: Iterable[str], *, rse: str) -> StageRequest | None:
+        """Return the request that `stage` made for these DIDs, None where it is not held."""
+
+    @abstractmethod
     def usage(self, rse: str) -> Usage:
         """Return the space of a storage element as the account sees it."""
 

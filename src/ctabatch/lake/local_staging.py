@@ -7,6 +7,7 @@ holds are removed, unless they were ingested there.
 import hashlib
 import json
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from tenacity import Retrying, before_sleep_log, stop_after_attempt, wait_expone
 from ctabatch.config.lake import RseSettings
 from ctabatch.errors import IntegrityError, LakeError
 from ctabatch.lake.base import Progress, StageRequest
+from ctabatch.lake.eta import time_left
 from ctabatch.lake.local_catalogue import Catalogue, Entry
 from ctabatch.lake.local_space import check_space
 from ctabatch.lake.local_storage import Storage, explain, in_parallel, incoming
@@ -50,7 +52,7 @@ class Staging:
         """Note a request, or prolong the same one; see `ctabatch.lake.base.DataLake.stage`."""
         self.expire()
         asked = tuple(sorted(dids))
-        identity = hashlib.sha256(json.dumps([rse, asked]).encode()).hexdigest()[:32]
+        identity = _identity(asked, rse)
         expires = time.time() + lifetime
         with self.catalogue.transaction(write=True) as connection:
             files = self.catalogue.files(dids)
@@ -82,6 +84,15 @@ class Staging:
         self.expire()
         rows = self.catalogue.connection.execute("SELECT id, dids, rse FROM requests ORDER BY id")
         return [StageRequest((row[0],), tuple(json.loads(row[1])), row[2]) for row in rows]
+
+    def held(self, dids: list[str], rse: str) -> StageRequest | None:
+        """Find the request for these DIDs; see `ctabatch.lake.base.DataLake.held`."""
+        self.expire()
+        asked = tuple(sorted(dids))
+        row = self.catalogue.connection.execute(
+            "SELECT id FROM requests WHERE id = ?", [_identity(asked, rse)]
+        ).fetchone()
+        return StageRequest((row[0],), asked, rse) if row else None
 
     def release(self, request: StageRequest) -> None:
         """Give up a request and the copies that only it held."""
@@ -128,7 +139,8 @@ class Staging:
         deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
         files = self._files(request)
         missing = self._missing(request.rse, files)
-        done = len(files) - len(missing)
+        first = done = len(files) - len(missing)
+        begin = time.monotonic()
         while missing:
             for batch in batched(missing, _BATCH):
                 if time.monotonic() >= deadline:
@@ -139,11 +151,15 @@ class Staging:
                     )
                 done += self._transfer(request, batch, deadline)
                 if progress:
-                    progress(done, len(files), batch[-1].did)
+                    progress(
+                        done,
+                        len(files),
+                        time_left(done, first, len(files), time.monotonic() - begin),
+                    )
             missing = self._missing(request.rse, files)
             done = len(files) - len(missing)
         if progress:
-            progress(len(files), len(files), files[-1].did)
+            progress(len(files), len(files), "on disk")
 
     def _files(self, request: StageRequest) -> list[Entry]:
         rows = self.catalogue.connection.execute(
@@ -174,15 +190,17 @@ class Staging:
         held = self.catalogue.replicas(files)
         try:
             with incoming(self.storage.rse_folder(request.rse)) as folder:
+                stopped = threading.Event()
 
                 def copy(numbered):
                     number, entry = numbered
                     sources = [rse for rse in held[entry.did] if rse != request.rse]
-                    if sources and not self._recall(sources[0], entry.bytes, deadline):
+                    if sources and not self._recall(sources[0], entry.bytes, deadline, stopped):
                         return None
                     return self._copy(entry, sources, folder / str(number)), entry
 
-                copied = list(filter(None, in_parallel(copy, list(enumerate(files)))))
+                results = in_parallel(copy, list(enumerate(files)), stopped=stopped)
+                copied = list(filter(None, results))
                 with self.catalogue.transaction(write=True):
                     self._files(request)
                     entries = [entry for _, entry in copied]
@@ -215,10 +233,14 @@ class Staging:
                 found = "; ".join(reasons) or "there is no other copy"
                 raise IntegrityError(f"{entry.did} can't be staged: {found}")
 
-    def _recall(self, rse: str, size: int, deadline: float) -> bool:
-        """Wait as long as the configured tape takes; false where the deadline comes first."""
+    def _recall(self, rse: str, size: int, deadline: float, stopped: threading.Event) -> bool:
+        """Wait as long as the configured tape takes; false where the end comes first."""
         settings = self.rses.get(rse, RseSettings())
         seconds = settings.latency + (size / settings.throughput if settings.throughput else 0)
         left = deadline - time.monotonic()
-        time.sleep(max(0, min(seconds, left)))
-        return seconds <= left
+        interrupted = stopped.wait(max(0, min(seconds, left)))
+        return seconds <= left and not interrupted
+
+
+def _identity(asked: tuple[str, ...], rse: str) -> str:
+    return hashlib.sha256(json.dumps([rse, asked]).encode()).hexdigest()[:32]

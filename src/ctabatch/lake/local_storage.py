@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import shutil
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +37,12 @@ def explain(error: OSError, doing: str) -> BatchError:
     return LakeError(f"{doing} failed: {reason}{where}", hint)
 
 
-def in_parallel(action: Callable, items: Sequence, report: Callable | None = None) -> list:
+def in_parallel(
+    action: Callable,
+    items: Sequence,
+    report: Callable | None = None,
+    stopped: threading.Event | None = None,
+) -> list:
     """Apply `action` to all items in threads; the first failure stops the rest and is raised.
 
     Parameters
@@ -47,6 +53,8 @@ def in_parallel(action: Callable, items: Sequence, report: Callable | None = Non
         What to work on.
     report : callable, optional
         Called with (number done, item) in the calling thread.
+    stopped : threading.Event, optional
+        Set on a failure or an interrupt, so that actions under way can end early.
 
     Returns
     -------
@@ -62,6 +70,8 @@ def in_parallel(action: Callable, items: Sequence, report: Callable | None = Non
                 if report:
                     report(len(results), item)
         except BaseException:
+            if stopped is not None:
+                stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return results

@@ -147,6 +147,10 @@ class RucioLake(DataLake):
         """List staging requests; see `DataLake.requests`."""
         return self._staging.requests()
 
+    def held(self, dids: Iterable[str], *, rse: str) -> StageRequest | None:
+        """Find a staging request; see `DataLake.held`."""
+        return self._staging.held(unique_dids(dids), rse)
+
     def usage(self, rse: str) -> Usage:
         """Return the space of a storage element; see `DataLake.usage`."""
         return usage(self.session, self._storage, rse)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from ctabatch.errors import LakeError
 from ctabatch.lake.base import Progress, StageRequest
+from ctabatch.lake.eta import time_left
 from ctabatch.lake.rucio_catalogue import RucioCatalogue
 from ctabatch.lake.rucio_session import RucioSession, chunks, did_dict
 from ctabatch.lake.rucio_space import check_space
@@ -66,8 +67,7 @@ class RucioStaging:
         wanted = [did for did, places in there.items() if places != {rse}]
         if not wanted:
             return StageRequest((), asked, rse)
-        identity = hashlib.sha256(json.dumps([rse, asked]).encode()).hexdigest()[:32]
-        name = f"{self.folder}/{identity}"
+        name = self._name(asked, rse)
         rule = self._rule(name)
         if rule is None:
             missing = [did for did in wanted if rse not in there[did]]
@@ -76,6 +76,18 @@ class RucioStaging:
             rule = self._add_rule(name, rse, lifetime, asked)
         if _remaining(rule) < lifetime:
             self._prolong(rule["id"], name, lifetime)
+        return StageRequest((rule["id"],), asked, rse)
+
+    def _name(self, asked: Sequence[str], rse: str) -> str:
+        identity = hashlib.sha256(json.dumps([rse, asked]).encode()).hexdigest()[:32]
+        return f"{self.folder}/{identity}"
+
+    def held(self, dids: Sequence[str], rse: str) -> StageRequest | None:
+        """Find the request for these DIDs; see `ctabatch.lake.base.DataLake.held`."""
+        asked = tuple(sorted(dids))
+        rule = self._rule(self._name(asked, rse))
+        if rule is None or _remaining(rule) <= 0:
+            return None
         return StageRequest((rule["id"],), asked, rse)
 
     def _rule(self, name: str) -> dict | None:
@@ -175,7 +187,7 @@ class RucioStaging:
             total = ok + stuck + state["locks_replicating_cnt"]
             first = ok if first is None else first
             if progress:
-                progress(ok, total, _eta(ok, first, total, time.monotonic() - begin))
+                progress(ok, total, time_left(ok, first, total, time.monotonic() - begin))
             if state["state"] == "OK":
                 return
             if state["state"] == "STUCK" and stuck_since != state["updated_at"]:
@@ -250,13 +262,3 @@ def _remaining(rule: dict) -> float:
     if rule["expires_at"] is None:
         return float("inf")
     return (rule["expires_at"].replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
-
-
-def _eta(done: int, first: int, total: int, seconds: float) -> str:
-    """Say how long the rest will take, from the pace so far."""
-    if done >= total:
-        return "on disk"
-    if done <= first or seconds <= 0:
-        return "waiting for the tape"
-    left = (total - done) * seconds / (done - first)
-    return f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left"

@@ -1,0 +1,296 @@
+"""Reprocessing of observations: plan, stage in waves, process, DL3, verify, ingest, release."""
+
+
+localrules:
+    reprocessing,
+    reprocessing_plan,
+    reprocessing_make_plan,
+    reprocessing_stage,
+    reprocessing_fetch,
+    reprocessing_models,
+    reprocessing_observation,
+    reprocessing_ingest,
+    reprocessing_release,
+    reprocessing_index,
+    reprocessing_clean,
+    reprocessing_summary,
+
+
+wildcard_constraints:
+    ob=r"ob\d+",
+    chunk=r"ob\d+-\d+",
+    wave=r"\d+",
+    dl0=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    irfkey=r"[0-9a-f]+",
+
+
+rule reprocessing:
+    input:
+        f"{REPRO}/summary.json",
+    log:
+        f"{REPRO}/logs/show.log",
+    params:
+        folder=subpath(input[0], parent=True),
+    shell:
+        "cta-batch reprocessing show {params.folder} | tee {log}"
+
+
+rule reprocessing_plan:
+    input:
+        f"{REPRO}/plan.json",
+    log:
+        f"{REPRO}/logs/show-plan.log",
+    shell:
+        "cta-batch reprocessing show --plan {input} | tee {log}"
+
+
+checkpoint reprocessing_make_plan:
+    output:
+        plan=f"{REPRO}/plan.json",
+    log:
+        f"{REPRO}/logs/plan.log",
+    retries: 0
+    params:
+        config=REQUEST,
+    shell:
+        "echo {params.config:q} | cta-batch reprocessing plan --config - --output {output.plan} 2>&1"
+        " | tee {log}"
+
+
+rule reprocessing_stage:
+    input:
+        plan=ancient(f"{REPRO}/plan.json"),
+        before=repro_wave_before,
+    output:
+        f"{REPRO}/waves/{{wave}}.staged.json",
+    log:
+        f"{REPRO}/logs/stage/{{wave}}.log",
+    retries: 0
+    params:
+        config=REQUEST,
+    shell:
+        "echo {params.config:q} | cta-batch reprocessing stage --config - --plan {input.plan}"
+        " --wave {wildcards.wave} --output {output} 2>&1 | tee {log}"
+
+
+rule reprocessing_fetch:
+    input:
+        plan=ancient(f"{REPRO}/plan.json"),
+        staged=repro_wave_of_file,
+    output:
+        temp(f"{REPRO}/dl0/{{dl0}}"),
+    log:
+        f"{REPRO}/logs/fetch/{{dl0}}.log",
+    params:
+        config=REQUEST,
+    shell:
+        "echo {params.config:q} | cta-batch reprocessing fetch --config - --plan {input.plan}"
+        " --file {wildcards.dl0} --output {output} 2> {log}"
+
+
+rule reprocessing_models:
+    input:
+        plan=ancient(f"{REPRO}/plan.json"),
+    output:
+        [temp(f"{REPRO}/models/{{irfkey}}/{name}") for name in REPRO_MODELS],
+    log:
+        f"{REPRO}/logs/models/{{irfkey}}.log",
+    params:
+        config=REQUEST,
+        folder=lambda wildcards: f"{REPRO}/models/{wildcards.irfkey}",
+    shell:
+        "echo {params.config:q} | cta-batch reprocessing models --config - --plan {input.plan}"
+        " --irf {wildcards.irfkey} --output {params.folder} 2> {log}"
+
+
+rule reprocessing_process:
+    input:
+        events=repro_file_of_chunk,
+        config=PROCESS,
+        compiled=ancient(f"{RESULTS}/irf/compiled.json"),
+    output:
+        temp(f"{REPRO}/dl2/{{chunk}}.geometry.dl2.h5"),
+    log:
+        f"{REPRO}/logs/process/{{chunk}}.log",
+    benchmark:
+        f"{REPRO}/benchmarks/process/{{chunk}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=480,
+    params:
+        source="--SimTelEventSource.skip_calibration_events=True",
+    shell:
+        "ctapipe-process --input {input.events} --output {output} --config {input.config}"
+        " {params.source} --overwrite --provenance-log {log} >> {log} 2>&1"
+
+
+rule reprocessing_apply_models:
+    input:
+        events=f"{REPRO}/dl2/{{chunk}}.geometry.dl2.h5",
+        energy=repro_model("energy.pkl"),
+        classifier=repro_model("classifier.pkl"),
+    output:
+        temp(f"{REPRO}/dl2/{{chunk}}.final.dl2.h5"),
+    log:
+        f"{REPRO}/logs/apply/{{chunk}}.log",
+    benchmark:
+        f"{REPRO}/benchmarks/apply/{{chunk}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    shell:
+        "ctapipe-apply-models --input {input.events} --output {output}"
+        " --reconstructor {input.energy} --reconstructor {input.classifier}"
+        " --n-jobs {threads} --overwrite"
+        " --provenance-log {log} >> {log} 2>&1"
+
+
+rule reprocessing_observation:
+    input:
+        plan=ancient(f"{REPRO}/plan.json"),
+    output:
+        observation=f"{REPRO}/observations/{{ob}}.json",
+        lineage=f"{REPRO}/observations/{{ob}}.lineage.json",
+    log:
+        f"{REPRO}/logs/observation/{{ob}}.log",
+    shell:
+        "cta-batch reprocessing observation --plan {input.plan} --key {wildcards.ob}"
+        " --output {output.observation} --lineage {output.lineage} 2> {log}"
+
+
+rule reprocessing_dl3:
+    input:
+        events=repro_chunks,
+        cuts=repro_model("cuts.fits"),
+        irf=repro_model("irf.fits.gz"),
+        select=SELECT,
+        observation=f"{REPRO}/observations/{{ob}}.json",
+        lineage=f"{REPRO}/observations/{{ob}}.lineage.json",
+    output:
+        dl3=f"{REPRO}/dl3/{{ob}}.dl3.fits.gz",
+        metadata=f"{REPRO}/dl3/{{ob}}.dl3.fits.gz.meta.json",
+    log:
+        f"{REPRO}/logs/dl3/{{ob}}.log",
+    benchmark:
+        f"{REPRO}/benchmarks/dl3/{{ob}}.tsv"
+    resources:
+        mem_mb=3000,
+        runtime=240,
+    params:
+        config=REQUEST,
+        events=lambda wildcards, input: " ".join(
+            f"--events {path}" for path in input.events
+        ),
+    shell:
+        "echo {params.config:q} | cta-batch dl3 create --config - {params.events}"
+        " --cuts {input.cuts} --irf {input.irf} --select {input.select}"
+        " --observation {input.observation} --lineage {input.lineage} --output {output.dl3}"
+        " > {log} 2>&1"
+
+
+rule reprocessing_verify:
+    input:
+        dl3=f"{REPRO}/dl3/{{ob}}.dl3.fits.gz",
+        observation=f"{REPRO}/observations/{{ob}}.json",
+    output:
+        f"{REPRO}/verification/{{ob}}.json",
+    log:
+        f"{REPRO}/logs/verify/{{ob}}.log",
+    retries: 0
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        limits=REPRO_LIMITS,
+    shell:
+        "cta-batch dl3 verify {input.dl3} --observation {input.observation} {params.limits}"
+        " --output {output} > {log} 2>&1"
+
+
+rule reprocessing_ingest:
+    input:
+        plan=ancient(f"{REPRO}/plan.json"),
+        dl3=f"{REPRO}/dl3/{{ob}}.dl3.fits.gz",
+        metadata=f"{REPRO}/dl3/{{ob}}.dl3.fits.gz.meta.json",
+        verification=f"{REPRO}/verification/{{ob}}.json",
+    output:
+        f"{REPRO}/ingest/{{ob}}.json",
+    log:
+        f"{REPRO}/logs/ingest/{{ob}}.log",
+    retries: 0
+    params:
+        config=REQUEST,
+    shell:
+        "echo {params.config:q} | cta-batch reprocessing ingest --config - --plan {input.plan}"
+        " --key {wildcards.ob} --dl3 {input.dl3} --verification {input.verification}"
+        " --output {output} 2>&1 | tee {log}"
+
+
+rule reprocessing_release:
+    input:
+        plan=ancient(f"{REPRO}/plan.json"),
+        staged=ancient(f"{REPRO}/waves/{{wave}}.staged.json"),
+        processed=repro_processed_of_wave,
+    output:
+        f"{REPRO}/waves/{{wave}}.released.json",
+    log:
+        f"{REPRO}/logs/release/{{wave}}.log",
+    params:
+        config=REQUEST,
+    shell:
+        "echo {params.config:q} | cta-batch reprocessing release --config - --plan {input.plan}"
+        " --wave {wildcards.wave} --output {output} 2>&1 | tee {log}"
+
+
+rule reprocessing_index:
+    input:
+        plan=ancient(f"{REPRO}/plan.json"),
+        ingested=repro_ingested,
+    output:
+        hdus=f"{REPRO}/dl3/hdu-index.fits.gz",
+        observations=f"{REPRO}/dl3/obs-index.fits.gz",
+    log:
+        f"{REPRO}/logs/index.log",
+    retries: 0
+    params:
+        config=REQUEST,
+        folder=subpath(output.hdus, parent=True),
+    shell:
+        "echo {params.config:q} | cta-batch reprocessing index --config - --plan {input.plan}"
+        " --output {params.folder} 2> {log}"
+
+
+rule reprocessing_clean:
+    input:
+        plan=ancient(f"{REPRO}/plan.json"),
+        index=f"{REPRO}/dl3/hdu-index.fits.gz",
+        released=repro_released,
+    output:
+        f"{REPRO}/clean.json",
+    log:
+        f"{REPRO}/logs/clean.log",
+    retries: 0
+    params:
+        config=REQUEST,
+    shell:
+        "echo {params.config:q} | cta-batch reprocessing clean --check --config -"
+        " --plan {input.plan} --output {output} 2>&1 | tee {log}"
+
+
+rule reprocessing_summary:
+    input:
+        plan=ancient(f"{REPRO}/plan.json"),
+        clean=f"{REPRO}/clean.json",
+    output:
+        f"{REPRO}/summary.json",
+    log:
+        f"{REPRO}/logs/summary.log",
+    shell:
+        "cta-batch reprocessing summarise --plan {input.plan} --output {output} 2> {log}"
+
+
+# a run that fails or is interrupted holds no disk copies and leaves no temporary files
+onerror:
+    repro_clean_up()
