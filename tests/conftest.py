@@ -5,6 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No timed assertions: machines are noisy.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
