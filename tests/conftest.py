@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# No timed assertions: machines are noisy.
-settings.register_profile("project", deadline=None)
-settings.load_profile("project")
-
 sys.path.insert(0, str(Path(__file__).parent))
 
 from require import require
+
+# No timed assertions: machines are noisy.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")

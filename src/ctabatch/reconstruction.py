@@ -1,9 +1,9 @@
 """Stereo reconstruction with ctapipe's `HillasReconstructor`, without its coordinate objects.
 
 More than half of the time of ``ctapipe-process`` goes into the construction of astropy frames for two
-points of every image. `FastHillasReconstructor` does the same rotations with arrays. The selection of
-images, the direction from intersecting planes and the intersection of lines are ctapipe's own functions;
-tests compare all results with the original's on simulated events and on sim_telarray files.
+points of every image. `FastHillasReconstructor` does the same rotations with arrays. The choice of
+images, the direction from intersecting planes and the intersection of lines are ctapipe's own
+functions; tests compare all results with the original's on simulated and on sim_telarray's events.
 """
 
 import astropy.units as u

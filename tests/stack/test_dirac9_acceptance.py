@@ -13,6 +13,7 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
+
 from grid_checkout import PATIENCE, REPOSITORY, GridCheckout
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(2 * PATIENCE)]

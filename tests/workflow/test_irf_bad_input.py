@@ -92,24 +92,17 @@ def test_results_folder_that_is_a_file(new_checkout):
 
 
 def test_corrupt_model_is_named(new_checkout):
-    """A model file that is no model stops its job; the log shown names the file."""
+    """A model file that is no model stops the run before anything is applied, in one clear line."""
     checkout = new_checkout()
     checkout.snakemake("irf_plan")
-    results = checkout.folder / "results/irf/small"
-    (results / "models").mkdir()
-    (results / "models/energy.pkl").write_bytes(b"not a model")
-    (results / "models/classifier.pkl").write_bytes(b"not a model")
-    sample = results / "dl2/nominal_electron_irf"
-    sample.mkdir(parents=True)
-    (sample / "geometry-1-0.dl2.h5").write_bytes(b"not HDF5")
-    done = checkout.snakemake(
-        "results/irf/small/dl2/nominal_electron_irf/final-1-0.dl2.h5",
-        "--allowed-rules",
-        "irf_apply_models",
-        "--retries",
-        "0",
-        check=False,
-    )
+    models = checkout.folder / "results/irf/small/models"
+    models.mkdir()
+    (models / "energy.pkl").write_bytes(b"not a model")
+    target = "results/irf/small/models/energy.json"
+    done = checkout.snakemake(target, "--allowed-rules", "irf_check_model", check=False)
     assert done.returncode == 1
-    assert "irf_apply_models" in (done.stdout + done.stderr).replace("irf apply", "irf_apply")
-    assert not (sample / "final-1-0.dl2.h5").exists()
+    text = done.stdout + done.stderr
+    assert "results/irf/small/models/energy.pkl is no model of ctapipe" in text
+    assert "remove it and run again" in text
+    assert "Traceback" not in text
+    assert not (models / "energy.json").exists()

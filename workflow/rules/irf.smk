@@ -8,6 +8,7 @@ localrules:
     irf_pipeline,
     irf_card,
     irf_warm,
+    irf_check_model,
     irf_product,
     irf_models,
     irf_fetch,
@@ -116,6 +117,7 @@ rule irf_apply_energy:
     input:
         events=f"{IRF}/dl2/{{sample}}/geometry-1-{{node}}.dl2.h5",
         energy=f"{IRF}/models/energy.pkl",
+        checked=f"{IRF}/models/energy.json",
     output:
         temp(f"{IRF}/dl2/{{sample}}/energy-1-{{node}}.dl2.h5"),
     log:
@@ -137,6 +139,7 @@ rule irf_apply_models:
         events=f"{IRF}/dl2/{{sample}}/geometry-1-{{node}}.dl2.h5",
         energy=f"{IRF}/models/energy.pkl",
         classifier=f"{IRF}/models/classifier.pkl",
+        checked=[f"{IRF}/models/{name}.json" for name in ("energy", "classifier")],
     output:
         temp(f"{IRF}/dl2/{{sample}}/final-1-{{node}}.dl2.h5"),
     log:
@@ -215,6 +218,20 @@ rule irf_train_classifier:
         " --output {output.model} --cv-output {output.check} --config {input.config}"
         " --n-jobs {threads} --overwrite"
         " --provenance-log {log} >> {log} 2>&1"
+
+
+rule irf_check_model:
+    input:
+        f"{IRF}/models/{{model}}.pkl",
+    output:
+        f"{IRF}/models/{{model}}.json",
+    log:
+        f"{IRF}/logs/train/check-{{model}}.log",
+    wildcard_constraints:
+        model="energy|classifier",
+    retries: 0
+    shell:
+        "cta-batch irf check-model {input} --output {output} 2> {log}"
 
 
 rule irf_cuts:

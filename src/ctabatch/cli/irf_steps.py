@@ -74,6 +74,22 @@ def warm(output):
     compile_functions(output)
 
 
+@click.command("check-model")
+@click.argument("model", type=FILE)
+@output_option
+def check_model(model, output):
+    """Check that a trained model can be read, before many jobs read it.
+
+    \b
+    Example:
+      cta-batch irf check-model results/irf/demo/models/energy.pkl \\
+          --output results/irf/demo/models/energy.json
+    """
+    from ctabatch.irf.models import check_model as check
+
+    check(model, output)
+
+
 @click.command()
 @config_option
 @plan_option
@@ -200,4 +216,6 @@ def summarise(plan_path, folder, output):
     make(plan_path, output, folder)
 
 
-STEPS = (card, corsika_card, warm, product, models, report, ingest, fetch, summarise)
+STEPS = (
+    card, corsika_card, warm, check_model, product, models, report, ingest, fetch, summarise,
+)  # fmt: skip

@@ -8,7 +8,8 @@ import hashlib
 from pathlib import Path
 
 from ctabatch.config.model import Configuration
-from ctabatch.files import read_json
+from ctabatch.errors import BatchError
+from ctabatch.files import read_json, write_json
 from ctabatch.irf.matching import MODEL_KINDS
 from ctabatch.irf.product import production_metadata
 from ctabatch.lake.base import NewFile
@@ -66,3 +67,38 @@ def models_of(config: Configuration, plan_path: Path) -> dict[str, NewFile]:
         )
         for kind in MODEL_KINDS
     }
+
+
+def check_model(path: Path, output: Path) -> None:
+    """Read a trained model as the jobs will; ctapipe's own message does not name the file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Pickle of a ctapipe tool.
+    output : pathlib.Path
+        JSON file with class, telescope types and SHA-256 of the model.
+
+    Raises
+    ------
+    ctabatch.errors.BatchError
+        The file is no model of ctapipe: truncated, overwritten, or of another version.
+    """
+    import hashlib
+
+    from ctapipe.reco import Reconstructor
+
+    try:
+        model = Reconstructor.read(path)
+        types = sorted(str(telescope) for telescope in model.subarray.telescope_types)
+    except Exception as error:  # a damaged pickle may raise anything
+        raise BatchError(
+            f"{path} is no model of ctapipe: {type(error).__name__}: {error}",
+            "remove it and run again: it will be trained anew",
+        ) from None
+    content = {
+        "class": type(model).__name__,
+        "telescope_types": types,
+        "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest(),
+    }
+    write_json(output, content)
