@@ -67,7 +67,7 @@ def run_slurm(*argv: str, patience: float = 60) -> str:
 
     attempts = Retrying(
         retry=retry_if_exception_type(_AwayError),
-        wait=wait_exponential_jitter(0.5, max=10),
+        wait=wait_exponential_jitter(multiplier=0.5, max=10),
         stop=stop_after_delay(patience),
     )
     try:
