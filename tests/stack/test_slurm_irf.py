@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from ctabatch.cli.main import run
 from ctabatch.compute.resource import Need, NoResourceError
@@ -60,24 +59,21 @@ def batch(*arguments, check=True):
 
 
 def checkout(folder):
-    """Make a copy of the workflow with a small request, without variations."""
+    """Make a copy of the workflow."""
     for name in ("workflow", "config"):
         shutil.copytree(PROJECT / name, folder / name)
-    content = yaml.safe_load((folder / "config/test/irf.yaml").read_text())
-    del content["irf"]["systematics"]
-    (folder / "request.yaml").write_text(yaml.safe_dump(content))
     return folder
 
 
 def start(folder, *options):
     """Start Snakemake in a checkout."""
     log = (folder / "run.log").open("w")
-    argv = ["snakemake", "irf", "--configfile", "request.yaml", *options]
+    argv = ["snakemake", "irf", "--configfile", "config/test/irf-tiny.yaml", *options]
     return subprocess.Popen(argv, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
 
 
 def product_digest(folder):
-    (path,) = (folder / "results/irf/small").glob("Open1-*.fits.gz.meta.json")
+    (path,) = (folder / "results/irf/tiny").glob("Open1-*.fits.gz.meta.json")
     return json.loads(path.read_text())["extra"]["irf__content_digest"]
 
 
