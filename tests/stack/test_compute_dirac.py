@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -25,7 +26,7 @@ rule all:
 rule good:
     output: "good.txt"
     resources: mem_mb=100, runtime=2
-    shell: "echo it went well; touch {output}"
+    shell: "echo it went well; sleep 3; touch {output}"
 """
 
 
@@ -148,12 +149,15 @@ def test_profile_runs_a_workflow_and_jobs_shows_it(server, cli, tmp_path, monkey
     subprocess.run(["git", "init", "-q"], check=True)
     subprocess.run(["git", "add", "Snakefile"], check=True)
     variables = {"CTABATCH_STORAGE": f"{os.environ['DIRACX_STORAGE']}/{secrets.token_hex(4)}"}
-    argv = [sys.executable, "-m", "snakemake", "--profile", "dirac", "--dirac-status-interval", "1"]
+    argv = [sys.executable, "-m", "snakemake", "--profile", "dirac"]
+    argv += ["--dirac-status-interval", "0.5", "--logger-progress-interval", "0.2"]
     done = subprocess.run(
         argv, env=os.environ | variables, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 of 2 jobs done" in done.stderr
+    # the progress names state and site
+    assert re.search(r"active \(1 [A-Z][a-z]+ at LCG\.", done.stderr), done.stderr
     (run_name,) = {
         line.rpartition("job group ")[2].strip()
         for line in done.stderr.splitlines()

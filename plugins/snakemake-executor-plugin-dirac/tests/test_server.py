@@ -245,6 +245,8 @@ def test_unknown_site_and_limits(connect):
         )
     limits = Limits(ExecutorSettings(max_processors=16))
     connection.run(limits.load(connection, user, logger))
+    assert limits.sites["LCG.Paranal.cl"] is None
+    assert limits.sites["LCG.Zeuthen.de"] == "scheduled downtime"
     with pytest.raises(WorkflowError, match=r"processors \(threads\) 64, .* more than 16"):
         limits.check(jdl.Needs(processors=64))
     with pytest.raises(WorkflowError, match=r"CPUTime .* 600000, .* more than 500000"):

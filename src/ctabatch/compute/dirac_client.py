@@ -58,4 +58,5 @@ def dirac_connection(url: str | None, patience: float):
 def _words(text: str) -> str:
     """Name the settings as they are called here, on one line."""
     text = text.removeprefix("DIRAC executor: ").replace("--dirac-url", "compute.dirac.url")
+    text = text.replace("`dirac login`", "`cta-batch login --service dirac`")
     return " ".join(text.split())

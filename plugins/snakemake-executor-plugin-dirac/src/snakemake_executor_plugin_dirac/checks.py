@@ -75,8 +75,9 @@ class Limits:
 
 
 def _banned(site) -> str | None:
-    status = site.all
-    return None if getattr(status, "allowed", True) else getattr(status, "reason", "banned")
+    # diracx-client 0.7 knows no member of this union: all that the server sent is in here
+    sent = {**vars(site.all), **(getattr(site.all, "additional_properties", None) or {})}
+    return None if sent.get("allowed", True) else sent.get("reason") or "banned"
 
 
 def check_login(settings, user) -> None:
