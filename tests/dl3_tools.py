@@ -4,6 +4,7 @@ from pathlib import Path
 
 import astropy.units as u
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from astropy.time import Time
 
 from ctabatch.lake.base import NewFile
@@ -15,7 +16,7 @@ START = Time("2026-01-10T22:00:00", scale="utc")
 INDEX, AMPLITUDE = 2.3, "5e-11 cm-2 s-1 TeV-1"
 
 
-def simulate(folder, irf_file, count, *, source=True, livetime="300 s", first=1, seed=7):
+def simulate(folder, irf_file, count, *, livetime="300 s", first=1, seed=7):
     """Simulate observations above 1 TeV, 0.5 deg from the target in turn north and south of it.
 
     Returns
@@ -55,11 +56,16 @@ def simulate(folder, irf_file, count, *, source=True, livetime="300 s", first=1,
                     "0.7 TeV", "50 TeV", 20, name="energy_true"
                 ),
             },
-            outdir=str(folder),
+            outdir=None,
             n_jobs=1,
         )
-        sampler.run([observation], [model.copy(name="crab")] if source else None)
+        made = sampler.run([observation], [model.copy(name="crab")])[0]
         paths.append(Path(folder) / f"obs_{first + number}.fits")
+        made.write(paths[-1], include_irfs=False)
+        # as they are: Gammapy 2.1 writes a PSF of three Gaussians without its class
+        with fits.open(paths[-1], mode="append") as hdus, fits.open(irf_file) as response:
+            for hdu in response[1:]:
+                hdus.append(hdu.copy())
     return paths
 
 
@@ -100,15 +106,14 @@ def new_file(path, **changes):
     )
 
 
-def clone(path, target, obs_id, later):
-    """Copy an observation under another id, later by `later` seconds.
+def clone(path, target, obs_id, later, *, source=True):
+    """Copy an observation under another id, later by `later` seconds; without `source`, its
+    background events only.
 
     Returns
     -------
     pathlib.Path
     """
-    from astropy.io import fits
-
     with fits.open(path) as hdus:
         events, gti = hdus["EVENTS"], hdus["GTI"]
         events.header["OBS_ID"] = obs_id
@@ -116,6 +121,8 @@ def clone(path, target, obs_id, later):
             if key in events.header:
                 events.header[key] += later
         events.data["TIME"] += later
+        if not source:
+            events.data = events.data[events.data["MC_ID"] == 0]
         for key in ("START", "STOP"):
             gti.data[key] += later
         hdus.writeto(target, overwrite=True)

@@ -105,7 +105,12 @@ def _set(workflow, datasets, models) -> None:
     backgrounds = [model for model in models if isinstance(model, FoVBackgroundModel)]
     for item in workflow.datasets:
         if item.tag == "MapDataset" and backgrounds:
-            wanted.append(backgrounds[0].copy(name=f"{item.name}-bkg", datasets_names=item.name))
+            spectral = backgrounds[0].spectral_model.copy()
+            wanted.append(
+                FoVBackgroundModel(
+                    dataset_name=item.name, spectral_model=spectral, name=f"{item.name}-bkg"
+                )
+            )
     workflow.datasets.models = Models(wanted)
 
 
@@ -128,7 +133,11 @@ def _light_curve(workflow, archives, made: Made, request: AnalysisRequest):
             intervals = workflow.config.light_curve.time_intervals
             nights = sorted({_night(dataset) for dataset in datasets})
             intervals.start, intervals.stop = _noon(nights), _noon([night + 1 for night in nights])
-        workflow.get_light_curve()
+        try:
+            workflow.get_light_curve()
+        except ValueError as error:  # Gammapy refuses observations at the same time
+            made.notes.append(f"no light curve: {error}")
+            return None
         table = workflow.light_curve.to_table(format="lightcurve", sed_type="flux")
         for name in ("counts", "npred", "npred_excess"):
             if name in table.colnames:  # one number for each dataset of the chunk

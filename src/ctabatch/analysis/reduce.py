@@ -170,7 +170,10 @@ class Reducer:
             raise BadObservation(
                 f"has {events} events in the file, {entry['events']} in its metadata"
             )
-        missing = [name for name in _NEEDED[self.request.dimension] if name not in available]
+        needed = list(_NEEDED[self.request.dimension])
+        if "aeff" in available and not observation.aeff.is_pointlike:
+            needed.append("psf")  # how much of the source is in the on region
+        missing = sorted({name for name in needed if name not in available})
         if missing:
             raise BadObservation(f"has no IRF: {', '.join(missing)} missing in the file")
         offset = pointing.separation(on_region(self.request).center)

@@ -28,7 +28,7 @@ def add_theta2(total, observation, request: AnalysisRequest):
     ValueError
         The target is so near the pointing that on and off would overlap.
     """
-    from gammapy.makers.utils import make_theta_squared_table
+    from gammapy.makers.utils import ThetaSquaredTable
     from gammapy.maps import MapAxis
 
     from ctabatch.analysis.select import sky_position
@@ -37,9 +37,9 @@ def add_theta2(total, observation, request: AnalysisRequest):
     axis = MapAxis.from_bounds(
         0, wanted.max.to_value("deg2"), wanted.bins, interp="lin", unit="deg2", name="theta_squared"
     )
-    table = make_theta_squared_table(
+    table = ThetaSquaredTable(
         [observation], axis, sky_position(request.target), energy_edges=[reco.min, reco.max]
-    )
+    ).run()
     table.keep_columns(["theta2_min", "theta2_max", *SUMMED])
     table.meta.clear()
     return table if total is None else sum_theta2([total, table])

@@ -44,17 +44,18 @@ def simulated(test_data, tmp_path_factory):
     paths = dl3_tools.simulate(folder, test_data / PROD5, 2)
     for number in range(2, 10):
         target = folder / f"obs_{number + 1}.fits"
-        paths.append(dl3_tools.clone(paths[number % 2], target, number + 1, 400.0 * number))
+        paths.append(dl3_tools.clone(paths[number % 2], target, number + 1, 800.0 * (number // 2)))
     return paths
 
 
 @pytest.fixture(scope="session")
-def empty_sky(test_data, tmp_path_factory):
+def empty_sky(simulated, tmp_path_factory):
     """Two observations without a source."""
     folder = tmp_path_factory.mktemp("empty")
-    return dl3_tools.simulate(
-        folder, test_data / PROD5, 2, source=False, livetime="60 s", first=101, seed=77
-    )
+    return [
+        dl3_tools.clone(path, folder / f"obs_{number}.fits", number, 0.0, source=False)
+        for number, path in enumerate(simulated[:2], 101)
+    ]
 
 
 @pytest.fixture
