@@ -16,6 +16,7 @@ def describe_plan(plan: dict) -> str:
     volume = plan["volume"]
     lines = [
         f"analysis      {plan['name']} ({request['dimension']}), digest {plan['digest'][:12]}",
+        f"for           {plan['person']}",
         f"observations  {len(rows)}, {hours:.2f} h, offsets {min(offsets):.2f} to "
         f"{max(offsets):.2f} deg, in {plan['groups']} groups",
         f"volume        {volume['files']} files, {volume['bytes'] / 1e6:.1f} MB"

@@ -12,7 +12,8 @@ from pathlib import Path
 from ctabatch import __version__
 from ctabatch.analysis.irfs import match_irfs
 from ctabatch.analysis.models import check_models
-from ctabatch.analysis.select import Found, find_observations, select
+from ctabatch.analysis.select import find_observations, select
+from ctabatch.basket.store import lake_name
 from ctabatch.compute.resource import Need
 from ctabatch.compute.search import find_resources
 from ctabatch.config.analysis import AnalysisRequest
@@ -20,6 +21,7 @@ from ctabatch.config.base import canonical
 from ctabatch.config.model import Configuration
 from ctabatch.errors import BatchError, InputError, LimitError
 from ctabatch.files import read_json, write_json
+from ctabatch.iam.identity import current_identity
 from ctabatch.identity import digest
 from ctabatch.lake.base import DataLake
 from ctabatch.lake.open import open_lake
@@ -73,6 +75,8 @@ def make_plan(config: Configuration, where: str = "configuration") -> dict:
     ------
     ctabatch.errors.InputError
         No request, no observation left, or a mistake in a model file.
+    ctabatch.iam.errors.NoAccess
+        Nothing of the project is for this person to see.
     ctabatch.errors.BatchError
         An observation can't be used and the request says to stop; all of them are listed.
     """
@@ -82,8 +86,8 @@ def make_plan(config: Configuration, where: str = "configuration") -> dict:
             "has no section 'analysis'", where, "see: cta-batch config explain analysis"
         )
     models = check_models(request)
-    lake = open_lake(config.lake)
-    found = look_up(config, lake)
+    lake, person = open_lake(config.lake), current_identity(config)
+    found = find_observations(lake, request.data, person, lake_name(config.lake))
     chosen, left_out = select(found.rows, request)
     usable, without_irf = match_irfs(lake, chosen, request.irf_match)
     bad = found.bad + without_irf
@@ -96,6 +100,7 @@ def make_plan(config: Configuration, where: str = "configuration") -> dict:
         "name": request.name,
         "digest": digest(identity),
         "revision": 1 + _revisions(earlier["did"]),
+        "person": str(person),
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
         "software": {"ctabatch": __version__} | _versions(),
         "request": json.loads(request.model_dump_json()),
@@ -114,12 +119,6 @@ def make_plan(config: Configuration, where: str = "configuration") -> dict:
     plan["resources"] = _resources(config, plan)
     _check_limits(config, plan, where)
     return plan
-
-
-def look_up(config: Configuration, lake: DataLake) -> Found:
-    """Find the observations that a request names, as far as this person may see them."""
-    source = config.analysis.data
-    return find_observations(lake, source)
 
 
 def write_plan(plan: dict, path: Path) -> None:

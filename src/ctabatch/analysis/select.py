@@ -10,9 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from ctabatch.basket.state import known_files, may_see
 from ctabatch.config.analysis import AnalysisRequest, DataSource, Position
-from ctabatch.errors import InputError, LakeError
+from ctabatch.errors import InputError
+from ctabatch.iam.identity import Identity
+from ctabatch.iam.projects import project_observations
 from ctabatch.lake.base import DataLake
+from ctabatch.lake.frame import frame_records
 
 #: Metadata that an observation must have to be selected.
 NEEDED = ("instance__obs_id", "obs__ra_deg", "obs__dec_deg")
@@ -34,17 +38,21 @@ class Found:
     bad: list[dict[str, Any]] = field(default_factory=list)
 
 
-def find_observations(lake: DataLake, source: DataSource, dids: list[str] | None = None) -> Found:
-    """Look up the DL3 files that a request names.
+def find_observations(
+    lake: DataLake, source: DataSource, person: Identity, lake_name: str = ""
+) -> Found:
+    """Look up the DL3 files that a request names, as far as a person may see them.
 
     Parameters
     ----------
     lake : DataLake
         Where to look.
     source : DataSource
-        Project, query or DIDs.
-    dids : list of str, optional
-        DIDs of a basket, in place of `source`.
+        Project, query, basket or DIDs.
+    person : ctabatch.iam.identity.Identity
+        Who asks.
+    lake_name : str
+        Name of the lake in baskets, see `ctabatch.basket.store.lake_name`.
 
     Returns
     -------
@@ -52,23 +60,27 @@ def find_observations(lake: DataLake, source: DataSource, dids: list[str] | None
 
     Raises
     ------
+    ctabatch.iam.errors.NoAccess
+        Nothing of the project is for this person; the same whether or not it exists.
     ctabatch.errors.InputError
         Nothing is found.
     """
-    wanted = list(dict.fromkeys(dids if dids is not None else source.dids))
     found = Found()
-    if wanted:
-        rows, missing = rows_of(lake, wanted)
-        found.bad += [_bad(did, None, "is not in the data lake (any more)") for did in missing]
+    dids = _basket(source.basket, lake_name, found) if source.basket else list(source.dids)
+    if source.project:
+        rows = project_observations(lake, person, source.project)
+    elif source.query:
+        rows = frame_records(lake.search(f"data__level = DL3 and ({source.query})"))
+        rows = [row for row in rows if may_see(person, row)]
     else:
-        from ctabatch.lake.frame import frame_records
-
-        rows = frame_records(lake.search(query_of(source)))
+        rows, missing = rows_of(lake, dids, person)
+        reason = "is not in the data lake (any more), or not for you to see"
+        found.bad += [_bad(did, None, reason) for did in missing]
     for row in rows:
         reason = _unusable(row)
         if reason is None:
             found.rows.append(row)
-        elif wanted:
+        elif dids:
             found.bad.append(_bad(row["did"], row.get("instance__obs_id"), reason))
     if not found.rows and not found.bad:
         raise InputError(
@@ -79,36 +91,41 @@ def find_observations(lake: DataLake, source: DataSource, dids: list[str] | None
     return found
 
 
-def query_of(source: DataSource) -> str:
-    """Write the query of a request: DL3 of a project, or what its query finds among all DL3."""
-    if source.project:
-        return f"data__level = DL3 and proposal_id = '{source.project}'"
-    return f"data__level = DL3 and ({source.query})"
+def _basket(name: str, lake_name: str, found: Found) -> list[str]:
+    """DIDs of the data in a basket; those of another lake are noted as bad."""
+    from ctabatch.basket.store import DATA, load
+
+    items = [item for item in load(name).items if item.kind == DATA]
+    if not items:
+        raise InputError(
+            f"the basket {name!r} is empty", "analysis.data.basket", "fill it: cta-batch basket add"
+        )
+    found.bad += [
+        _bad(item.did, None, "is in another data lake") for item in items if item.lake != lake_name
+    ]
+    return [item.did for item in items if item.lake == lake_name]
 
 
-def rows_of(lake: DataLake, dids: list[str]) -> tuple[list[dict], list[str]]:
-    """Return what a search would give for these DIDs, and the DIDs that are unknown.
+def rows_of(
+    lake: DataLake, dids: list[str], person: Identity | None = None
+) -> tuple[list[dict], list[str]]:
+    """Return what a search would give for these DIDs, and those that are unknown.
 
-    One bulk look-up; only if it fails for an unknown DID they are looked up one by one.
+    Files that `person` may not see are unknown to him.
     """
-    try:
-        metadata = lake.metadata(dids)
-    except LakeError:
-        metadata = {}
-        for did in dids:
-            try:
-                metadata |= lake.metadata([did])
-            except LakeError as error:
-                if did not in str(error):
-                    raise
-    copies = {copy.did: copy for copy in lake.replicas(metadata)}
+    wanted = list(dict.fromkeys(dids))
+    metadata = {
+        did: content
+        for did, content in known_files(lake, wanted).items()
+        if person is None or may_see(person, content)
+    }
+    copies = {copy.did: copy for copy in lake.replicas(metadata)} if metadata else {}
     rows = [
-        {"did": did, "bytes": copies[did].bytes, "adler32": copies[did].adler32} | content
-        for did, content in metadata.items()
+        {"did": did, "bytes": copies[did].bytes, "adler32": copies[did].adler32} | metadata[did]
+        for did in wanted
         if did in copies
     ]
-    known = {row["did"] for row in rows}
-    return rows, [did for did in dids if did not in known]
+    return rows, [did for did in wanted if did not in copies]
 
 
 def _unusable(row: dict) -> str | None:

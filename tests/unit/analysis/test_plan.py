@@ -11,6 +11,7 @@ import yaml
 from ctabatch.analysis.plan import make_plan, write_plan
 from ctabatch.config.load import parse_config
 from ctabatch.errors import BatchError, InputError, LimitError
+from ctabatch.iam.errors import NoAccess
 from ctabatch.lake.base import NewFile
 from ctabatch.lake.open import open_lake
 
@@ -139,7 +140,7 @@ def test_irf_of_the_lake_is_matched(content, fake):
 
 
 def test_nothing_found_and_nothing_left(content, fake):
-    with pytest.raises(InputError, match="no valid DL3 observation matches project 'P1'"):
+    with pytest.raises(NoAccess, match="there is no data of project P1"):
         plan_of(content)
     fake(1, obs__dec_deg=-60.0)
     with pytest.raises(InputError, match="no observation is left of 1") as caught:
@@ -219,3 +220,45 @@ def test_command_prints_one_line_for_a_mistake(content, fake):
     command[-1] = "good.yaml"
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["observations"][0]["obs_id"] == 1
+
+
+def test_project_of_another_pi_is_denied_like_one_that_does_not_exist(content, fake):
+    """The identity decides; nothing leaks about what is there."""
+    secret = fake(1, proposal_id="P2", release_date="2999-01-01")
+    public = fake(2, proposal_id="P2", release_date="2020-01-01")
+    content["iam"] = {"local_projects": ["P1"]}
+    content["analysis"]["data"] = {"project": "P2"}
+    assert [row["did"] for row in plan_of(content)["observations"]] == [public]
+    messages = []
+    fake(3, proposal_id="P3", release_date="2999-01-01")
+    for project in ("P3", "P4"):
+        content["analysis"]["data"] = {"project": project}
+        with pytest.raises(NoAccess) as caught:
+            plan_of(content)
+        messages.append(str(caught.value).replace(project, "X"))
+    assert messages[0] == messages[1]
+    content["analysis"]["data"] = {"dids": [secret, public]}
+    with pytest.raises(BatchError, match="not for you to see"):
+        plan_of(content)
+    content["analysis"]["data"] = {"query": "proposal_id = P2"}
+    assert [row["did"] for row in plan_of(content)["observations"]] == [public]
+
+
+def test_basket(content, fake, monkeypatch):
+    from ctabatch.basket.store import changing, item_of, lake_name
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(Path("data").absolute()))
+    content["analysis"]["data"] = {"basket": "mine"}
+    with pytest.raises(InputError, match="basket 'mine' is empty"):
+        plan_of(content)
+    did = fake(1)
+    fake(2)
+    lake = parse_config({}).lake
+    rows = open_lake(lake).search("instance__obs_id = 1").to_dict("records")
+    with changing("mine") as held:
+        held[0] = held[0].with_items([item_of(row, lake_name(lake)) for row in rows])[0]
+    assert [row["did"] for row in plan_of(content)["observations"]] == [did]
+    with changing("mine") as held:
+        held[0] = held[0].with_items([item_of(rows[0], "rucio:https://elsewhere.example")])[0]
+    with pytest.raises(BatchError, match="is in another data lake"):
+        plan_of(content)
