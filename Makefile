@@ -10,6 +10,7 @@ export UV
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 SNAKEMAKE := snakemake --workflow-profile profiles/local
+DEMO_ANALYSIS := config/demo-analysis.yaml
 PYTEST_JOBS ?= 2
 BENCHMARKS := chain simulate plan lake
 
@@ -31,6 +32,12 @@ setup: $(VENV)/.synced  ## install the locked environment into .venv
 .PHONY: demo
 demo: setup  ## IRF production from config/config.yaml on this machine
 	$(SNAKEMAKE) irf
+
+.PHONY: demo-analysis
+demo-analysis: setup  ## spectrum and light curve from the DL3 of the reprocessing demo, which is made where absent
+	cta-batch search 'data__level = DL3 and dl3__status = valid and proposal_id = P1' --json \
+	  --config $(DEMO_ANALYSIS) | grep -q '"did"' || $(MAKE) demo-reprocessing
+	$(SNAKEMAKE) analysis --configfile $(DEMO_ANALYSIS)
 
 .PHONY: test
 test: setup  ## all tests that this machine can run; REQUIRE=all turns each skip into a failure
