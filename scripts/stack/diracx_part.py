@@ -101,6 +101,37 @@ def _prepare(state: State) -> None:
     (state.folder / "faults.json").write_text("[]\n")
 
 
+def trust(state: State, vo: str, issuer: str, client: str, users: list[str]) -> None:
+    """Add a virtual organisation whose people log in at another identity provider.
+
+    Parameters
+    ----------
+    state : State
+        The running part.
+    vo : str
+        Name of the virtual organisation.
+    issuer : str
+        Address of the provider.
+    client : str
+        Name under which it knows this server.
+    users : list of str
+        Subjects of its tokens; all are in the group ``<vo>_user``.
+    """
+    repository = state.folder / "cs"
+    configuration = json.loads((repository / "default.yml").read_text())
+    configuration["Registry"][vo] = {
+        "DefaultGroup": f"{vo}_user",
+        "IdP": {"URL": issuer, "ClientID": client},
+        "Users": {user: {"PreferedUsername": user} for user in users},
+        "Groups": {f"{vo}_user": {"Properties": ["NormalUser"], "Users": users}},
+    }
+    (repository / "default.yml").write_text(json.dumps(configuration, indent=1))
+    git = ["git", "-C", repository, "-c", "user.name=stack", "-c", "user.email=stack@localhost"]
+    run([*git, "commit", "-qam", f"VO {vo}"])
+    state.stop("diracx")
+    start_server(state)
+
+
 def _server_environment(state: State, url: str, s3: int) -> dict[str, str]:
     key = (state.folder / "api_key").read_text().encode()
     values = {

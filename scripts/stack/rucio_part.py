@@ -110,6 +110,44 @@ def start_server(state: State) -> None:
     state.spawn("server", _gunicorn(state), env=_variables(state))
 
 
+def trust(state: State, name: str, issuer: str, identities: dict[str, str]) -> None:
+    """Let a running server take the tokens of another identity provider, too.
+
+    Rucio asks all its providers when it starts to take tokens: this one must be up then.
+
+    Parameters
+    ----------
+    state : State
+        The running part.
+    name : str
+        Of the provider in Rucio's settings.
+    issuer : str
+        Address of the provider, as its tokens write it.
+    identities : dict
+        Rucio account by subject of a token.
+    """
+    trusted = _trusted(state) | {name: {"issuer": issuer, "identities": identities}}
+    state.private("etc/trusted.json", json.dumps(trusted))
+    _configure(state, _passwords(state))
+    common.run(
+        [
+            common.environment("rucio") / "bin/python",
+            SERVER / "bootstrap.py",
+            state.folder / "etc/bootstrap.json",
+        ],
+        env={**os.environ, **_variables(state)},
+    )
+    stop_server(state)
+    start_server(state)
+    host = f"http://127.0.0.1:{state.port('server')}"
+    common.wait_for(lambda: _ping(host), "the Rucio server", alive=lambda: state.alive("server"))
+
+
+def _trusted(state: State) -> dict:
+    path = state.folder / "etc/trusted.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
 def _variables(state: State) -> dict[str, str]:
     # Whoever starts the server may have switched Rucio's library to client mode for himself.
     return {"RUCIO_CONFIG": str(state.folder / "etc/rucio.cfg"), "RUCIO_CLIENT_MODE": ""}
@@ -303,9 +341,21 @@ account = operator
         "client_id": "rucio",
         "client_secret": "not-used",
         "redirect_uris": [f"{host}/auth/oidc_token", f"{host}/auth/oidc_code"],
-        "issuer": issuer,
+    }
+    trusted = _trusted(state)
+    issuers = {"local": issuer} | {name: item["issuer"] for name, item in trusted.items()}
+    providers = {
+        name: secret
+        | {"issuer": address}
+        | {"SCIM": secret | {"issuer": address, "grant_type": "client_credentials"}}
+        for name, address in issuers.items()
     }
     bootstrap = {
+        "identities": {
+            f"SUB={subject}, ISS={item['issuer']}": account
+            for item in trusted.values()
+            for subject, account in item["identities"].items()
+        },
         "passwords": passwords,
         "issuer": issuer,
         "storage": str(state.folder / "storage"),
@@ -314,8 +364,5 @@ account = operator
     state.private("etc/rucio.cfg", server)
     state.private("etc/alembic.ini", alembic)
     state.private("etc/client.cfg", client)
-    state.private(
-        "etc/idpsecrets.json",
-        json.dumps({"local": {**secret, "SCIM": {**secret, "grant_type": "client_credentials"}}}),
-    )
+    state.private("etc/idpsecrets.json", json.dumps(providers))
     state.private("etc/bootstrap.json", json.dumps(bootstrap))

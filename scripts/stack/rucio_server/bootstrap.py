@@ -79,6 +79,13 @@ def _accounts(settings, session):
                 identity.add_account_identity(
                     text, type_, internal, mail, True, password, session=session
                 )
+    for text, name in settings.get("identities", {}).items():
+        internal = InternalAccount(name)
+        if not identity.exist_identity_account(text, IdentityType.OIDC, internal, session=session):
+            mail = f"{name}@localhost"
+            identity.add_account_identity(
+                text, IdentityType.OIDC, internal, mail, False, None, session=session
+            )
     for name, owner in SCOPES.items():
         if not scope.check_scope(InternalScope(name), session=session):
             scope.add_scope(InternalScope(name), InternalAccount(owner), session=session)
