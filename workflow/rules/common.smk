@@ -247,6 +247,8 @@ REPRO = (
     f"{RESULTS}/reprocessing/"
     f"{CONFIG.reprocessing.name if CONFIG.reprocessing else 'no-request'}"
 )
+# the configurations that the IRF was made with: the plan refuses any other
+REPRO_PROCESS, REPRO_SELECT = str(CONFIG.pipeline.process), str(CONFIG.pipeline.irf)
 # what verification allows is what matching allowed
 REPRO_LIMITS = " ".join(
     f"--max-irf-{name} {getattr(CONFIG.reprocessing.matching, name).to_value('deg'):g}"

@@ -106,7 +106,7 @@ rule reprocessing_models:
 rule reprocessing_process:
     input:
         events=repro_file_of_chunk,
-        config=PROCESS,
+        config=REPRO_PROCESS,
         compiled=ancient(f"{RESULTS}/irf/compiled.json"),
     output:
         temp(f"{REPRO}/dl2/{{chunk}}.geometry.dl2.h5"),
@@ -165,7 +165,7 @@ rule reprocessing_dl3:
         events=repro_chunks,
         cuts=repro_model("cuts.fits"),
         irf=repro_model("irf.fits.gz"),
-        select=SELECT,
+        select=REPRO_SELECT,
         observation=f"{REPRO}/observations/{{ob}}.json",
         lineage=f"{REPRO}/observations/{{ob}}.lineage.json",
     output:
