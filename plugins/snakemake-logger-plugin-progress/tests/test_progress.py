@@ -164,6 +164,10 @@ def test_restart_of_a_group_settles_its_failure(handler, tmp_path):
     assert not handler.run.active
     handler.emit(record(None, "Trying to restart job 4f2a-11."))
     assert handler.run.final_failures == []
+    # stopped now, it has failed; begun again, it has not
+    assert len(handler.run.left_failures) == 1
+    handler.emit(job(2, indent=True))
+    assert handler.run.left_failures == []
 
 
 def test_an_event_of_unknown_form_is_told_in_a_line(handler):

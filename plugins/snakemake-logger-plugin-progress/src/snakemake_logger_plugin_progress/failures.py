@@ -50,7 +50,7 @@ def describe(failure: Failure, lines: int) -> str:
 
 def summary(run: Run) -> list[tuple[str, int]]:
     """Sum up a run at its end: what failed first, then how much was done; texts with levels."""
-    failed, texts = run.final_failures, []
+    failed, texts = run.left_failures, []
     for failure in failed[:NAMED]:
         logs = f": see {', '.join(failure.logs)}" if failure.logs else ""
         texts.append((f"FAILED {failure.title}{logs}", logging.ERROR))

@@ -37,7 +37,11 @@ class Failure:
     logs : list of str
         Its log files; they may be gone.
     final : bool
-        False once the job is tried again.
+        False once the job is to be tried again.
+    members : tuple of str
+        Jobs of a group, or the job itself.
+    pending : bool
+        It is to be tried again, and has not begun yet.
     """
 
     rule: str
@@ -46,7 +50,9 @@ class Failure:
     reason: str
     logs: list
     attempt: int
+    members: tuple = ()
     final: bool = True
+    pending: bool = False
 
     @property
     def title(self) -> str:
@@ -110,6 +116,8 @@ class Run:
             known.tries + 1 if known else 1,
         )
         self._jobs[key] = self.active[key] = job
+        for failure in self.failures:
+            failure.pending = failure.pending and key not in failure.members
         if self.started is None:
             self.started = self.clock()
 
@@ -141,6 +149,7 @@ class Run:
             str(getattr(record, "rule_msg", None) or ""),
             [str(path) for path in getattr(record, "log", None) or []],
             job.tries if job else 1,
+            (key,),
         )
         self.failures.append(failure)
         return failure
@@ -164,6 +173,7 @@ class Run:
             "",
             [str(path) for path in logs],
             max(tries, default=1),
+            tuple(members),
         )
         self.failures.append(failure)
         return failure
@@ -173,7 +183,7 @@ class Run:
         for failure in reversed(self.failures):
             # Snakemake names a group by its name when it fails, by another id when it restarts
             if failure.final and (str(failure.jobid) == key or failure.jobid in self._groups):
-                failure.final = False
+                failure.final, failure.pending = False, True
                 break
 
     def set_places(self, source: str, places) -> None:
@@ -196,8 +206,13 @@ class Run:
 
     @property
     def final_failures(self) -> list[Failure]:
-        """Failures of jobs that were not tried again."""
+        """Failures of jobs that are not tried again."""
         return [failure for failure in self.failures if failure.final]
+
+    @property
+    def left_failures(self) -> list[Failure]:
+        """Failures at the end of the run, also of jobs whose next try never began."""
+        return [failure for failure in self.failures if failure.final or failure.pending]
 
     def time_left(self) -> float | None:
         """Estimate the seconds that are left; None until a job is done."""
