@@ -13,6 +13,7 @@ from ctabatch.cli.main import run
 from ctabatch.compute.resource import Need, NoResourceError
 from ctabatch.compute.search import find_resources, survey
 from ctabatch.config.load import parse_config
+from ctabatch.errors import BatchError
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +98,19 @@ def test_partitions_with_limits_and_queue(cluster, tmp_path):
     finally:
         slurm("scontrol", "update", "PartitionName=short", "State=UP")
         slurm("scancel", "-n", "later")
+
+
+def test_controller_that_is_away_is_told_after_patience(cluster):
+    import slurm_part
+
+    config = parse_config({"compute": {"patience": 1}})
+    cluster.stop("slurmctld")
+    try:
+        with pytest.raises(BatchError, match="Slurm does not answer"):
+            find_resources(config, Need(), ["slurm"])
+    finally:
+        slurm_part.up(cluster)
+    assert find_resources(config, Need(), ["slurm"])
 
 
 def test_jobs_list_kill_and_watch(cluster, capsys):
