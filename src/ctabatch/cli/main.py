@@ -22,6 +22,7 @@ COMMANDS = {
     "logout": "iam",
     "profiles": "profiles",
     "reprocessing": "reprocessing",
+    "observe": "observe",
     "resources": "resources",
     "search": "search",
     "whoami": "iam",

@@ -14,6 +14,7 @@ from ctabatch.config.iam import IamSettings
 from ctabatch.config.irf import IRFRequest
 from ctabatch.config.lake import LakeSettings
 from ctabatch.config.limits import Limits
+from ctabatch.config.observation import ObservationSettings
 from ctabatch.config.pipeline import PipelineSettings
 from ctabatch.config.reprocessing import ReprocessingRequest
 from ctabatch.config.simulation import SimulationSettings
@@ -31,6 +32,8 @@ class Configuration(Section):
     """Air-shower simulation in a container, made by ``cta-batch concordia``."""
     analysis: AnalysisRequest | None = None
     """Analysis of DL3 observations; needed by the target ``analysis``."""
+    observation: ObservationSettings | None = None
+    """Observations that the open simulator makes (``cta-batch observe``)."""
     simulation: SimulationSettings = Field(default_factory=SimulationSettings)
     """Production settings."""
     pipeline: PipelineSettings = Field(default_factory=PipelineSettings)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ctabatch.dl3.times import earth_orientation, to_seconds
+from ctabatch.dl3.times import to_seconds
 from ctabatch.errors import BatchError, InputError
+from ctabatch.sky import earth_orientation
 
 #: Events read at once: about 100 MB with the tables that are joined.
 CHUNK = 50_000

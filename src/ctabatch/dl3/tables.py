@@ -6,7 +6,8 @@ import numpy as np
 from astropy.io import fits
 
 from ctabatch import __version__
-from ctabatch.dl3.times import TIME_CARDS, earth_orientation, from_seconds, to_seconds
+from ctabatch.dl3.times import TIME_CARDS, from_seconds, to_seconds
+from ctabatch.sky import earth_orientation
 
 HDUDOC = "https://github.com/open-gamma-ray-astro/gamma-astro-data-formats"
 HDUVERS = "0.2"

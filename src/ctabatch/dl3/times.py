@@ -1,8 +1,4 @@
-"""Reference time of DL3 files, and Earth orientation without the network."""
-
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""Reference time of DL3 files."""
 
 import numpy as np
 
@@ -50,27 +46,3 @@ def from_seconds(seconds):
 
     seconds = np.asarray(seconds, float)
     return Time(MJDREFI, MJDREFF + seconds / 86400, format="mjd", scale=TIMESYS)
-
-
-@contextmanager
-def earth_orientation() -> Iterator[None]:
-    """Transform coordinates with the Earth orientation tables that are installed, fast.
-
-    Nothing is fetched, so that workers without a network get the same result as others. Beyond the
-    end of the tables (about a year ahead) UT1 is taken as UTC: at most 15 arcsec. Quantities that
-    change slowly are interpolated between times 5 minutes apart, which costs less than 1 mas.
-    """
-    import astropy.units as u
-    from astropy.coordinates import erfa_astrom
-    from astropy.utils import iers
-
-    interpolator = erfa_astrom.ErfaAstromInterpolator(300 * u.s)
-    with (
-        iers.conf.set_temp("auto_download", False),
-        iers.conf.set_temp("auto_max_age", None),
-        iers.conf.set_temp("iers_degraded_accuracy", "warn"),
-        erfa_astrom.erfa_astrom.set(interpolator),
-        warnings.catch_warnings(),
-    ):
-        warnings.filterwarnings("ignore", message=".*dubious year.*")
-        yield

@@ -38,10 +38,6 @@ def make_card(
         atmosphere = variant.atmosphere
     elif variant is not None:
         factor[variant.kind] = 1 + variant.change.to_value("")
-    throughput = {
-        telescope.type: conditions.optical_throughput.get(telescope.type.partition("-")[0], 1.0)
-        for telescope in resolved.layout.telescopes
-    }
     return RunCard(
         sample=sample_name(variant.name if variant else "nominal", particle, sample),
         particle=particle,
@@ -58,6 +54,14 @@ def make_card(
         atmosphere=resolved.atmospheres[atmosphere],
         nsb=conditions.nsb[request.nsb] * factor["nsb"],
         optical_throughput=factor["optical_throughput"],
-        type_throughput=throughput,
+        type_throughput=type_throughput(conditions, resolved.layout),
         energy_scale=factor["energy_scale"],
     )
+
+
+def type_throughput(conditions, layout) -> dict[str, float]:
+    """Light that reaches the photon counters by telescope type of a layout, from the conditions."""
+    return {
+        telescope.type: conditions.optical_throughput.get(telescope.type.partition("-")[0], 1.0)
+        for telescope in layout.telescopes
+    }

@@ -54,7 +54,7 @@ def coordinates(subject: Subject):
     from astropy.time import Time
 
     from ctabatch.checks import Skipped
-    from ctabatch.dl3.times import earth_orientation
+    from ctabatch.sky import earth_orientation
 
     if "ALT" not in subject.table("EVENTS").columns.names:
         raise Skipped("the events have no altitude")
@@ -99,7 +99,9 @@ def irf_validity(subject: Subject):
             difference_deg=apart,
         )
     turned = abs((stated["IRFAZ"] - azimuth + 180) % 360 - 180)
-    if turned > limits.irf_azimuth:
+    # Near the zenith the azimuth means nothing.
+    near = max(stated["IRFZEN"], zenith) < limits.irf_zenith
+    if turned > limits.irf_azimuth and not near:
         raise Failed(
             f"IRF for azimuth {stated['IRFAZ']:g} deg, observed at {azimuth:.2f} deg: more than "
             f"{limits.irf_azimuth:g} deg apart",

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from astropy.io import fits
 
 from ctabatch.checks import Failed, Skipped
-from ctabatch.dl3.times import earth_orientation
 from ctabatch.dl3.verification.subject import Subject
+from ctabatch.sky import earth_orientation
 
 #: Kinds of response that a DL3 file must hold, by HDUCLAS2.
 RESPONSES = {

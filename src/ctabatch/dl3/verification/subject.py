@@ -13,8 +13,12 @@ import numpy as np
 from astropy.io import fits
 
 from ctabatch.checks import Failed, Skipped
+from ctabatch.config.matching import MatchingSettings
 from ctabatch.dl3.observation import Observation
 from ctabatch.errors import InputError
+
+#: IRF and observation may be as far apart as when the IRF was chosen.
+_MATCHING = MatchingSettings()
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,8 @@ class Limits:
     zenith: float = 65.0  #: largest mean zenith angle of the pointing, deg
     pointing: float = 0.1  #: largest distance between header and POINTING table or DL0, deg
     field: float = 10.0  #: largest distance of an event from the pointing, deg
-    irf_zenith: float = 10.0  #: largest difference of zenith between IRF and observation, deg
-    irf_azimuth: float = 100.0  #: largest difference of azimuth between IRF and observation, deg
+    irf_zenith: float = _MATCHING.zenith.to_value("deg")  #: difference of IRF and observation, deg
+    irf_azimuth: float = _MATCHING.azimuth.to_value("deg")  #: difference in azimuth, deg
 
 
 @dataclass(frozen=True)
