@@ -98,6 +98,23 @@ class ObservedParticles(Section):
     )
     """Electrons and positrons (``IRFDOC_ELECTRON_SPECTRUM``); null for none."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, value):
+        """A key that is left out keeps the particle's default."""
+        if not isinstance(value, dict):
+            return value
+        given = {
+            name: value[name] for name in cls.model_fields if isinstance(value.get(name), dict)
+        }
+        return value | {
+            name: cls.model_fields[name]
+            .get_default(call_default_factory=True)
+            .model_dump(mode="json")
+            | content
+            for name, content in given.items()
+        }
+
 
 class ObservationSettings(Section):
     """Simulated observations of a point source, written as DL0 by ``cta-batch observe``.

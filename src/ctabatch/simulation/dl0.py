@@ -50,7 +50,7 @@ from ctabatch.simulation.waveforms import WaveformMaker
 
 #: The table of a telescope's pointing goes on for this long before and after the data, s.
 POINTING_MARGIN = 2.0
-#: Waveforms are stored as integers of 0.1 p.e. a ns, which adds less than 0.1 p.e. of noise to a charge.
+#: Waveforms are stored as integers of 0.1 p.e. a ns: this adds less than 0.1 p.e. of noise to a charge.
 WAVEFORMS = {
     "transform_waveform": True,
     "waveform_dtype": "uint16",
