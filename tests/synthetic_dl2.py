@@ -13,9 +13,9 @@ from ctapipe.io import write_table
 from ctapipe.io.hdf5dataformat import DL1_SUBARRAY_TRIGGER_TABLE, DL2_SUBARRAY_GROUP
 from ctapipe.irf import OptimizationResult
 
-from ctabatch.sky import earth_orientation
 from ctabatch.simulation.instrument import make_subarray
 from ctabatch.simulation.subarrays import load_subarray
+from ctabatch.sky import earth_orientation
 
 #: The criteria of config/pipeline/irf.yaml.
 CRITERIA = [
