@@ -172,4 +172,5 @@ def _make_nullable(node: dict, definitions: dict) -> None:
     target = definitions[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
     if "enum" in target:
         target["enum"] = [*target["enum"], None]
-    target["type"] = [*sorted(types(target)), "null"]
+    if "null" not in types(target):  # a definition may be used twice
+        target["type"] = [*sorted(types(target)), "null"]
