@@ -1,6 +1,7 @@
 """A checkout whose workflow runs on a DIRAC of the test stacks, as a user's would."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -83,10 +84,10 @@ class GridCheckout:
         """Return the output of a run."""
         return (self.folder / log).read_text(errors="replace")
 
-    def wait_for(self, process, text, log="log"):
+    def wait_for(self, process, pattern, log="log"):
         """Wait until a run says something."""
         end = time.monotonic() + PATIENCE
-        while text not in self.log(log):
+        while not re.search(pattern, self.log(log)):
             assert process.poll() is None, self.log(log)
-            assert time.monotonic() < end, f"{text!r} not in:\n{self.log(log)}"
+            assert time.monotonic() < end, f"{pattern!r} not in:\n{self.log(log)}"
             time.sleep(0.2)

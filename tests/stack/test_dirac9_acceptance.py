@@ -58,7 +58,7 @@ def production(new_checkout):
             stderr=subprocess.STDOUT,
         )
     try:
-        grid.wait_for(killed, "DIRAC: submitted", log="killed")
+        grid.wait_for(killed, r"DIRAC job \d+ \(runs\): Running / Application", log="killed")
     finally:
         killed.kill()
     killed.wait()
@@ -173,7 +173,7 @@ def faults(new_checkout, dirac9):
     grid.add()
     process = grid.start("--keep-going")
     try:
-        grid.wait_for(process, "(killed): Running / Application")
+        grid.wait_for(process, r"\(killed\): Running / Application")
         group = re.search(r"job group (smk-\w+)", grid.log())[1]
         where = [
             {"parameter": "JobGroup", "operator": "eq", "value": group},
