@@ -10,7 +10,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 #: Seconds; generous, as the machine may be busy.
-PATIENCE = 1500
+PATIENCE = 2400
 
 
 class GridCheckout:
