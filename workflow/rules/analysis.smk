@@ -11,6 +11,27 @@ localrules:
     analysis_release,
 
 
+rule analysis:
+    input:
+        local(f"{ANALYSIS}/saved.json"),
+        local(f"{ANALYSIS}/released.json"),
+    log:
+        f"{ANALYSIS}/logs/show.log",
+    params:
+        folder=subpath(input[0], parent=True),
+    shell:
+        "cta-batch analysis show {params.folder} | tee {log}"
+
+
+rule analysis_plan:
+    input:
+        local(f"{ANALYSIS}/plan.json"),
+    log:
+        f"{ANALYSIS}/logs/show-plan.log",
+    shell:
+        "cta-batch analysis show --plan {input} | tee {log}"
+
+
 # What is marked local() stays on this machine where the other files go to a storage.
 checkpoint analysis_make_plan:
     output:

@@ -12,6 +12,26 @@ localrules:
     concordia_summary,
 
 
+rule concordia:
+    input:
+        local(f"{CONCORDIA}/summary.json"),
+    log:
+        local(f"{CONCORDIA}/logs/show.log"),
+    params:
+        folder=subpath(input[0], parent=True),
+    shell:
+        "cta-batch concordia show {params.folder} | tee {log}"
+
+
+rule concordia_plan:
+    input:
+        local(f"{CONCORDIA}/plan.json"),
+    log:
+        local(f"{CONCORDIA}/logs/show-plan.log"),
+    shell:
+        "cta-batch concordia show {input} | tee {log}"
+
+
 # What is marked local() stays on this machine where the other files go to a storage.
 checkpoint concordia_make_plan:
     output:

@@ -29,6 +29,27 @@ wildcard_constraints:
     product=r"[A-Za-z0-9._-]+",
 
 
+rule irf:
+    default_target: True
+    input:
+        irf_final,
+    log:
+        f"{IRF}/logs/show.log",
+    params:
+        folder=IRF,
+    shell:
+        "cta-batch irf show {params.folder} | tee {log}"
+
+
+rule irf_plan:
+    input:
+        f"{IRF}/plan.json",
+    log:
+        f"{IRF}/logs/show-plan.log",
+    shell:
+        "cta-batch irf show --plan {input} | tee {log}"
+
+
 checkpoint irf_make_plan:
     output:
         plan=f"{IRF}/plan.json",
@@ -342,7 +363,7 @@ rule irf_validate:
     retries: 0
     params:
         config=REQUEST,
-        folder=IRF,
+        folder=subpath(output.result, parent=True),
     shell:
         "echo {params.config:q} | cta-batch irf validate --config - --plan {input.plan}"
         " --folder {params.folder} --output {output.result} --plots {output.plots}"
@@ -367,7 +388,7 @@ rule irf_report:
     retries: 0
     params:
         config=REQUEST,
-        folder=IRF,
+        folder=subpath(output[0], parent=True),
     shell:
         "echo {params.config:q} | cta-batch irf report --config - --plan {input.plan}"
         " --validation {input.validation} --folder {params.folder}"
@@ -388,7 +409,7 @@ rule irf_ingest:
     retries: 0
     params:
         config=REQUEST,
-        folder=IRF,
+        folder=subpath(output[0], parent=True),
     shell:
         "echo {params.config:q} | cta-batch irf ingest --config - --plan {input.plan}"
         " --validation {input.validation} --folder {params.folder}"
@@ -409,7 +430,7 @@ rule irf_summary:
     log:
         f"{IRF}/logs/summary.log",
     params:
-        folder=IRF,
+        folder=subpath(output[0], parent=True),
     shell:
         "cta-batch irf summarise --plan {input.plan} --folder {params.folder}"
         " --output {output} 2> {log}"
@@ -424,7 +445,7 @@ rule irf_fetch:
         f"{IRF}/logs/fetch.log",
     params:
         config=REQUEST,
-        folder=IRF,
+        folder=subpath(output[0], parent=True),
     shell:
         "echo {params.config:q} | cta-batch irf fetch --config - --plan {input}"
         " --folder {params.folder} --output {output} 2>&1 | tee {log}"
