@@ -170,7 +170,8 @@ def _make_nullable(node: dict, definitions: dict) -> None:
     del node["anyOf"]
     node.update(others[0])
     target = definitions[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+    if "null" in types(target):  # a definition that is used twice
+        return
     if "enum" in target:
         target["enum"] = [*target["enum"], None]
-    if "null" not in types(target):  # a definition may be used twice
-        target["type"] = [*sorted(types(target)), "null"]
+    target["type"] = [*sorted(types(target)), "null"]
