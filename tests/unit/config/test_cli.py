@@ -111,6 +111,7 @@ def test_defaults_shown_are_those_of_the_models():
         value = config
         for part in entry.key.split("."):
             value = value[part] if value is not None else None
-        if not entry.key.startswith(("irf.", "lake.rucio.", "concordia.", "analysis.")):
+        absent = ("irf.", "lake.rucio.", "concordia.", "analysis.", "observation.", "reprocessing.")
+        if not entry.key.startswith(absent):
             same = u.Quantity(value) == u.Quantity(entry.default) if entry.unit else None
             assert same or value == entry.default, entry.key
