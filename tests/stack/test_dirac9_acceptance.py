@@ -23,8 +23,8 @@ CONFIG = "config/test/irf-tiny.yaml"
 # few jobs, as each costs the grid's overhead: a sample, the training, the rest
 GROUPS = [
     *("--groups", "irf_process=runs", "irf_merge_runs=runs", "irf_train_energy=train"),
-    *("irf_apply_energy=train", "irf_train_classifier=train", "irf_apply_models=final"),
-    *("irf_cuts=final", "irf_compute=final"),
+    *("irf_check_model=train", "irf_apply_energy=train", "irf_train_classifier=train"),
+    *("irf_apply_models=final", "irf_cuts=final", "irf_compute=final"),
 ]
 
 

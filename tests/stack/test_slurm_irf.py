@@ -22,8 +22,8 @@ PROJECT = Path(__file__).parents[2]
 GROUPS = {
     "simulate": ("irf_process", "irf_merge_runs"),
     "learn": (
-        *("irf_apply_energy", "irf_merge", "irf_train_energy", "irf_train_classifier"),
-        "irf_apply_models",
+        *("irf_train_energy", "irf_check_model", "irf_apply_energy", "irf_train_classifier"),
+        *("irf_merge", "irf_apply_models"),
     ),
 }
 
