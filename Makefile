@@ -11,6 +11,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 SNAKEMAKE := snakemake --workflow-profile profiles/local
 DEMO_ANALYSIS := config/demo-analysis.yaml
+DEMO_REPROCESSING := config/demo-reprocessing.yaml
 PYTEST_JOBS ?= 2
 BENCHMARKS := chain simulate plan lake
 
@@ -38,6 +39,15 @@ demo-analysis: setup  ## spectrum and light curve from the DL3 of the reprocessi
 	cta-batch search 'data__level = DL3 and dl3__status = valid and proposal_id = P1' --json \
 	  --config $(DEMO_ANALYSIS) | grep -q '"did"' || $(MAKE) demo-reprocessing
 	$(SNAKEMAKE) analysis --configfile $(DEMO_ANALYSIS)
+
+.PHONY: demo-reprocessing
+demo-reprocessing: setup  ## simulated DL0 on tape of the embedded lake, to verified DL3 in the lake
+	cta-batch observe --config $(DEMO_REPROCESSING) --output results/dl0
+	cta-batch lake ingest results/dl0/*.h5 --rse TAPE --config $(DEMO_REPROCESSING)
+	$(SNAKEMAKE) irf --configfile $(DEMO_REPROCESSING)
+	$(SNAKEMAKE) reprocessing --configfile $(DEMO_REPROCESSING)
+	cta-batch lake requests --config $(DEMO_REPROCESSING)
+	cta-batch search 'data__level = DL3 and proposal_id = P1' --config $(DEMO_REPROCESSING)
 
 .PHONY: test
 test: setup  ## all tests that this machine can run; REQUIRE=all turns each skip into a failure
