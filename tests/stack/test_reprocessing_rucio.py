@@ -34,6 +34,9 @@ def place(rucio, lake, tmp_path):
     tag = f"T{uuid.uuid4().hex[:10]}"
     fill = Filler(lake, f"dpps:{ROOT}/{tag}", tmp_path / "incoming", tape=TAPE)
     fill.tag, fill.path = tag, tmp_path / "results" / "plan.json"
+    # of this test only: a query selects whole observations, whatever else is on the server
+    fill.obs_id = int(tag[1:8], 16)
+    fill.key = f"ob{fill.obs_id:010d}"
     settings = lake_settings(rucio).model_dump(mode="json")
 
     def plan(**changes):
@@ -49,9 +52,9 @@ def place(rucio, lake, tmp_path):
     set_faults(rucio)
 
 
-def dl0(place, obs_id, **options):
-    """DL0 on tape for the IRF of this test."""
-    return place.dl0(obs_id, proposal_id=place.tag, obs__subarray=place.tag, **options)
+def dl0(place, **options):
+    """DL0 of an observation of this test, on tape, for its IRF."""
+    return place.dl0(place.obs_id, proposal_id=place.tag, obs__subarray=place.tag, **options)
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def limit(rucio_admin, lake):
 
 def test_waves_that_fit_the_account_limit(place, lake, limit, tmp_path):
     """Two files of 1000 bytes where 1500 fit: stage, read, release, next; nothing is left."""
-    dids = dl0(place, 42, chunks=2)
+    dids = dl0(place, chunks=2)
     limit(1500)
     plan = place.plan()
     assert [wave["stage"] for wave in plan["waves"]] == [[did] for did in dids]
@@ -80,7 +83,7 @@ def test_waves_that_fit_the_account_limit(place, lake, limit, tmp_path):
         stage_wave(lake, plan, number, tmp_path / f"{number}.json", lambda *a: seen.append(a))
         assert held_waves(lake, plan) == [number]
         (chunk,) = (
-            chunk for chunk in plan["observations"]["ob0000000042"]["chunks"] if chunk["did"] == did
+            chunk for chunk in plan["observations"][place.key]["chunks"] if chunk["did"] == did
         )
         fetch_dl0(lake, plan, chunk["name"], tmp_path / chunk["name"])
         assert (tmp_path / chunk["name"]).read_bytes() == bytes([number]) * 1000
@@ -96,7 +99,7 @@ def test_waves_that_fit_the_account_limit(place, lake, limit, tmp_path):
 
 
 def test_file_larger_than_the_account_limit(place, limit):
-    dl0(place, 42, size=3000)
+    dl0(place, size=3000)
     limit(2000)
     with pytest.raises(LimitError, match=r"has 3000 bytes, the quota of CTAO-DISK leaves 2000"):
         place.plan()
@@ -104,10 +107,10 @@ def test_file_larger_than_the_account_limit(place, limit):
 
 def test_run_that_fails_leaves_no_rule(place, lake, rucio, tmp_path):
     """A transfer fails for good: the file is named; cleaning up ends the rule."""
-    dids = dl0(place, 42, chunks=2)
-    set_faults(rucio, fail={f"{place.tag}/dl0/run42-2": -1})
+    dids = dl0(place, chunks=2)
+    set_faults(rucio, fail={f"{place.tag}/dl0/run{place.obs_id}-2": -1})
     plan = place.plan()
-    with pytest.raises(LakeError, match=r"1 files can't be staged.*run42-2.*injected failure"):
+    with pytest.raises(LakeError, match=r"1 files can't be staged.*-2\.dl0.*injected failure"):
         stage_wave(lake, plan, 1, tmp_path / "1.json")
     assert not (tmp_path / "1.json").exists()
     assert held_waves(lake, plan) == [1]
@@ -123,29 +126,29 @@ def test_run_that_fails_leaves_no_rule(place, lake, rucio, tmp_path):
 
 def test_dl0_that_is_truncated_on_tape(place, lake, tmp_path):
     """The copy on tape lost its end: staging fails with the checksum, nothing half is read."""
-    (did,) = dl0(place, 42)
+    (did,) = dl0(place)
     path = path_of(lake.replicas([did])[0])
     path.write_bytes(path.read_bytes()[:500])
     plan = place.plan()
-    with pytest.raises(LakeError, match=r"run42-1\.dl0\.h5 \(CHECKSUM"):
+    with pytest.raises(LakeError, match=r"-1\.dl0\.h5 \(CHECKSUM"):
         stage_wave(lake, plan, 1, tmp_path / "1.json")
     clean(lake, place.path)
     assert held_waves(lake, plan) == []
 
 
 def test_observation_without_an_irf(place):
-    dl0(place, 42, obs__zenith_deg=50.0)
-    with pytest.raises(InputError, match=r"no valid IRF .*observation 42.*zenith 30 deg away"):
+    dl0(place, obs__zenith_deg=50.0)
+    with pytest.raises(InputError, match=r"no valid IRF .*observation .*zenith 30 deg away"):
         place.plan()
 
 
 def test_existing_dl3_and_lineage(place, lake):
     """Valid DL3 of the same identity is not made again; older ones are marked, DL0 notes it."""
-    (raw,) = dl0(place, 42)
+    (raw,) = dl0(place)
     (item,) = place.plan()["observations"].values()
     common = {
         "data__level": "DL3",
-        "instance__obs_id": 42,
+        "instance__obs_id": place.obs_id,
         "instance__site_id": "CTAO-North",
         "dl3__status": "valid",
         "proposal_id": place.tag,
@@ -159,9 +162,9 @@ def test_existing_dl3_and_lineage(place, lake):
     )
     found = place.plan()
     assert found["action"] == "nothing"
-    assert found["existing"]["ob0000000042"]["existing"] == made
-    assert older in record(lake, {made: found["existing"]["ob0000000042"]})["superseded"]
-    assert record(lake, {made: found["existing"]["ob0000000042"]}) == {"superseded": []}
+    assert found["existing"][place.key]["existing"] == made
+    assert older in record(lake, {made: found["existing"][place.key]})["superseded"]
+    assert record(lake, {made: found["existing"][place.key]}) == {"superseded": []}
     known = lake.metadata([raw, older, made])
     assert known[raw]["dl0__dl3"] == made
     assert known[older]["dl3__status"] == "superseded"
