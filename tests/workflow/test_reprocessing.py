@@ -58,7 +58,8 @@ def test_dl3_is_verified_found_and_opens_in_gammapy(reprocessed):
     (observation,) = store.get_observations([1001])
     assert len(observation.events.table) == row["dl3__events"] > 0
     assert observation.observation_live_time_duration.to_value("s") == pytest.approx(20, rel=0.05)
-    assert observation.aeff is not None and observation.bkg is not None
+    assert observation.aeff is not None
+    assert observation.bkg is not None
 
 
 def test_lineage_goes_both_ways(reprocessed):
