@@ -76,6 +76,11 @@ class Person:
             *("--rerun-incomplete", "--keep-going", *options),
         )
 
+    def log(self):
+        """Text of the last log of Snakemake."""
+        logs = (self.folder / ".snakemake/log").glob("*.log")
+        return max(logs, key=lambda path: path.stat().st_mtime).read_text()
+
     def read(self, name):
         return json.loads((self.folder / RESULTS / name).read_text())
 
@@ -99,10 +104,10 @@ def first(services, tmp_path_factory):
     person = Person(folder / "first", address, make_key(folder, "ours"), values)
     person.configure()
     copy_image(record, store, person.folder / "store")
+    values["CTABATCH_STORAGE"] = f"{values['DIRACX_STORAGE']}/concordia"
+    person.environment |= values
     grid = [
-        *("--executor", "dirac", "--jobs", "10", "--latency-wait", "1"),
-        *("--default-storage-provider", "xrootd"),
-        *("--default-storage-prefix", f"{values['DIRACX_STORAGE']}/concordia"),
+        *("--workflow-profile", "profiles/dirac", "--retries", "0", "--latency-wait", "1"),
         *("--storage-xrootd-max-requests-per-second", "1000"),
         *("--dirac-status-interval", "0.5", "--dirac-forward", "CTABATCH_NODE_CACHE"),
     ]
@@ -110,8 +115,10 @@ def first(services, tmp_path_factory):
     faults = dirac.folder / "faults.json"
     faults.write_text(json.dumps([{"match": "concordia_run", "fault": "site_kill", "count": 1}]))
     person.failed = person.snakemake("concordia", *grid)
+    person.failed_log = person.log()
     faults.write_text("[]")
     person.done = person.snakemake("concordia", *grid)
+    person.done_log = person.log()
     assert person.done.returncode == 0, person.failed.stdout + person.done.stdout
     return person
 
@@ -135,9 +142,9 @@ def test_results_and_logs_come_back_from_the_grid(first):
 
 def test_only_the_failed_run_was_made_again(first):
     assert first.failed.returncode == 1
-    assert "Job has been killed by the batch system" in first.failed.stdout
-    submitted = re.findall(r"DIRAC: submitted (\d+) jobs", first.done.stdout)
-    assert [int(number) for number in submitted] == [1], first.done.stdout
+    assert "Job has been killed by the batch system" in first.failed_log
+    submitted = re.findall(r"DIRAC: submitted (\d+) jobs", first.done_log)
+    assert [int(number) for number in submitted] == [1], first.done_log
 
 
 def test_node_fetched_the_image_once(first, services):
@@ -253,6 +260,6 @@ def test_who_is_no_member_is_refused_before_anything_is_built_or_submitted(first
         "submitting to dirac needs membership in /escape/cta or /escape/km3net; your login's "
         "wlcg.groups has /escape" in done.stdout
     ), done.stdout
-    assert "DIRAC: submitted" not in done.stdout
+    assert "DIRAC: submitted" not in first.log()
     assert first.environment["BEARER_TOKEN"] not in done.stdout
     assert not (first.folder / "results/concordia/refused/image.json").exists()
