@@ -60,7 +60,7 @@ def test_irf_request_runs_in_the_image(image, tmp_path):
         shutil.copytree(REPOSITORY / name, tmp_path / name)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/snakemake").symlink_to(Path(sys.executable).with_name("snakemake"))
-    config = yaml.safe_load((REPOSITORY / "config/test/irf.yaml").read_text())
+    config = yaml.safe_load((REPOSITORY / "config/test/irf-tiny.yaml").read_text())
     config["pipeline"] = {**config.get("pipeline", {}), "container": str(path)}
     (tmp_path / "irf.yaml").write_text(yaml.safe_dump(config))
     programs = f"{tmp_path}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
