@@ -8,7 +8,7 @@ _NOISE = re.compile(
     r"Select jobs to execute|Assuming unrestricted shared filesystem|Using shell:|host: |"
     r"Provided (cores|resources)|Rules claiming more threads|Execute \d+ jobs|Activating conda|"
     r"DAG of jobs will be updated|Updating checkpoint dependencies|Reasons:|None$|Using profile|"
-    r"Building DAG of jobs|Job \d+ has been submitted with SLURM"
+    r"Building DAG of jobs|Job \S+ has been submitted with SLURM|Removing temporary output"
 )
 
 
