@@ -227,10 +227,11 @@ class Run:
             number, seconds = self._durations.get(rule, (0, 0.0))
             work += rest * (seconds / number if number else mean)
             known += rest
-        work += max(0, left - known) * mean
         now = self.clock()
         work -= sum(min(now - job.since, mean) for job in self.active.values())
-        return max(0.0, work) / max(1, len(self.active))
+        # jobs that a checkpoint found later: of no known rule, so at the pace of the run so far
+        pace = self.elapsed() / self.done if self.done else mean
+        return max(0.0, work) / max(1, len(self.active)) + max(0, left - known) * pace
 
     def elapsed(self) -> float:
         """Seconds since the start."""
