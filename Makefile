@@ -13,7 +13,7 @@ SNAKEMAKE := snakemake --workflow-profile profiles/local
 DEMO_ANALYSIS := config/demo-analysis.yaml
 DEMO_REPROCESSING := config/demo-reprocessing.yaml
 PYTEST_JOBS ?= 2
-BENCHMARKS := chain simulate plan lake
+BENCHMARKS := chain simulate plan lake dl3
 
 .PHONY: help
 help:  ## list the commands
