@@ -78,6 +78,24 @@ def no_container(wildcards):
     return None
 
 
+# Here, before the first rule: Snakemake renews all earlier rules at each such directive, and with paths in
+# an XRootD storage they lose their own constraints by that.
+wildcard_constraints:
+    sample=r"[A-Za-z0-9-]+_(gamma|proton|electron)_(train|cuts|irf)",
+    run=r"\d+",
+    level=r"\d+",
+    node=r"\d+",
+    stage="geometry|energy|final",
+    tool="process|train|irf",
+    variant=r"[A-Za-z0-9_-]+",
+    product=r"[A-Za-z0-9._-]+",
+    ob=r"ob\d+",
+    chunk=r"ob\d+-\d+",
+    wave=r"\d+",
+    dl0=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    irfkey=r"[0-9a-f]+",
+
+
 def backend(wildcards):
     """Name of the executor that the jobs go to."""
     return workflow.executor_plugin.name

@@ -18,17 +18,6 @@ localrules:
     irf_summary,
 
 
-# not `level`: with paths in a storage, a global constraint would take the place of irf_merge's own
-wildcard_constraints:
-    sample=r"[A-Za-z0-9-]+_(gamma|proton|electron)_(train|cuts|irf)",
-    run=r"\d+",
-    node=r"\d+",
-    stage="geometry|energy|final",
-    tool="process|train|irf",
-    variant=r"[A-Za-z0-9_-]+",
-    product=r"[A-Za-z0-9._-]+",
-
-
 rule irf:
     default_target: True
     input:

@@ -16,14 +16,6 @@ localrules:
     reprocessing_summary,
 
 
-wildcard_constraints:
-    ob=r"ob\d+",
-    chunk=r"ob\d+-\d+",
-    wave=r"\d+",
-    dl0=r"[A-Za-z0-9][A-Za-z0-9._-]*",
-    irfkey=r"[0-9a-f]+",
-
-
 rule reprocessing:
     input:
         f"{REPRO}/summary.json",
