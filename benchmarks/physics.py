@@ -1,14 +1,20 @@
-"""How far the open simulator agrees with CTAO's published Prod5-North response functions.
+"""How far the open simulator agrees with CTAO's published response functions at 20 deg zenith.
 
-Runs the whole IRF chain with ctapipe's tools and the configuration of ``config/pipeline`` and
-compares, at 20 deg zenith, with the IRF of 4 LSTs and 9 MSTs: effective area and containment at
-0.5 deg from the pointing, background averaged over the inner 2 deg:
+Runs the whole IRF chain with ctapipe's tools and the configuration that ships
+(``config/pipeline``), and compares with the Prod5-North IRF of 4 LSTs and 9 MSTs:
 
-    python benchmarks/physics.py --reference DIR/irf/Prod5-North-...fits.gz --work DIR [--quick]
+    python benchmarks/physics.py [--reference FILE] [--work DIR] [--showers N]
 
-The reference is looked for below ``CTA_TEST_DATA`` when it is not given. Prints a table; writes
-``physics.json`` and ``physics.png`` into the work folder. What is in the work folder already is not
-simulated again.
+The simulator was adjusted to three quantities of that file: effective area and containment at 0.5
+deg from the pointing, background averaged over the inner 2 deg. They are printed first, with the
+aims. What was not adjusted is printed apart: effective area and containment at 1.5 deg, energy bias
+and resolution, and the sensitivity (which follows from the others). ``--subarray CTAO-South``
+compares with the South IRF of the first CTA data challenge, of another, larger array, to which
+nothing was adjusted.
+
+The references are looked for below ``CTA_TEST_DATA``. Writes ``physics.json`` and ``physics.png``
+into the work folder, and ``pilot.fits.gz``, an IRF of the same events in bins of a pilot table.
+What is in the work folder already is not simulated again.
 """
 
 import argparse
@@ -24,8 +30,11 @@ from pathlib import Path
 import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-REFERENCE = "irf/Prod5-North-20deg-AverageAz-4LSTs09MSTs.180000s-v0.1.fits.gz"
-OFFSET = 0.5  # deg, for effective area and containment
+REFERENCES = {
+    "CTAO-North": "irf/Prod5-North-20deg-AverageAz-4LSTs09MSTs.180000s-v0.1.fits.gz",
+    "CTAO-South": "cta-1dc/caldb/data/cta/1dc/bcf/South_z20_50h/irf_file.fits",
+}
+OFFSET, OTHER_OFFSET = 0.5, 1.5  # deg, for effective area and containment
 RING = 2.0  # deg, radius of the field that the background is averaged over
 
 #: Thrown showers in units of --showers, by sample and particle. The cut optimiser of the shipped
@@ -48,26 +57,35 @@ SCATTER = {"gamma": "1200 m", "proton": "1000 m", "electron": "1000 m"}
 #: Harder than the -2 of a production, so that a small run has events above 1 TeV, too; pyirf weights
 #: the events of the IRF to the spectra of config/pipeline/irf.yaml.
 SPECTRAL_INDEX = -1.4
+
+
+def binning(per_decade, energy_min, energy_max, offset_max):
+    """Configuration of bins in the form of ctapipe; energies in TeV, offsets in steps of 1 deg."""
+    kinds = {"true": "DefaultTrueEnergyBins", "reco": "DefaultRecoEnergyBins"}
+    sections = {
+        section: {
+            f"{kind}_energy_min": f"{energy_min} TeV",
+            f"{kind}_energy_max": f"{energy_max} TeV",
+            f"{kind}_energy_n_bins_per_decade": per_decade,
+        }
+        for kind, section in kinds.items()
+    }
+    return sections | {
+        "DefaultFoVOffsetBins": {
+            "fov_offset_min": "0 deg",
+            "fov_offset_max": f"{offset_max} deg",
+            "fov_offset_n_bins": offset_max,
+        },
+        "PSF3DMaker": {"source_offset_max": "1 deg", "source_offset_n_bins": 200},
+        "EventSelectionOptimizer": {"obs_time": "50 hour"},
+        "IrfTool": {"obs_time": "50 hour"},
+    }
+
+
 #: Edges are powers of 10 ** 0.2, so that `compare` evaluates at the centres of bins.
-BINNING = {
-    "DefaultTrueEnergyBins": {
-        "true_energy_min": "0.015848932 TeV",
-        "true_energy_max": "39.810717 TeV",
-        "true_energy_n_bins_per_decade": 5,
-    },
-    "DefaultRecoEnergyBins": {
-        "reco_energy_min": "0.015848932 TeV",
-        "reco_energy_max": "39.810717 TeV",
-        "reco_energy_n_bins_per_decade": 5,
-    },
-    "DefaultFoVOffsetBins": {
-        "fov_offset_min": "0 deg",
-        "fov_offset_max": "2 deg",
-        "fov_offset_n_bins": 2,
-    },
-    "PSF3DMaker": {"source_offset_max": "1 deg", "source_offset_n_bins": 200},
-    "EventSelectionOptimizer": {"obs_time": "50 hour"},
-    "IrfTool": {"obs_time": "50 hour"},
+BINNINGS = {
+    "irf": binning(5, 0.015848932, 100, 2),
+    "pilot": binning(4, 0.02, 100, 3),
 }
 
 
@@ -85,8 +103,8 @@ def tool(name, *arguments, log):
 class Chain:
     """The chain of tools in a work folder; finished files are kept."""
 
-    def __init__(self, work, config, jobs, showers, per_run):
-        self.work, self.config, self.jobs = work, config, jobs
+    def __init__(self, work, config, subarray, jobs, showers, per_run):
+        self.work, self.config, self.subarray, self.jobs = work, config, subarray, jobs
         self.showers, self.per_run = showers, per_run
         for name in ("runs", "logs"):
             (work / name).mkdir(parents=True, exist_ok=True)
@@ -96,7 +114,7 @@ class Chain:
         from ctabatch.simulation.card import RunCard
         from ctabatch.simulation.subarrays import load_subarray
 
-        layout = load_subarray("CTAO-North")
+        layout = load_subarray(self.subarray)
         card = RunCard(
             sample=f"physics-{sample}",
             particle=particle,
@@ -170,10 +188,7 @@ class Chain:
         )  # fmt: skip
 
     def respond(self):
-        """Make cuts and the IRF; returns its path."""
-        binning = self.work / "binning.yaml"
-        binning.write_text(json.dumps(BINNING))
-        config = ["--config", self.config / "irf.yaml", "--config", binning]
+        """Make cuts, the IRF and the IRF in bins of a pilot table; returns the IRF's path."""
         models = [self.work / "energy.pkl", self.work / "particle.pkl"]
         files = {"cuts": [], "irf": []}
         for sample, particle in SHARES:
@@ -181,17 +196,22 @@ class Chain:
                 self.apply(sample, particle, "final", models)
                 path = self.work / f"{sample}-{particle}.final.dl2.h5"
                 files[sample] += [f"--{particle}-file", path]
-        cuts, irf = self.work / "cuts.fits", self.work / "irf.fits.gz"
-        logs = self.work / "logs"
-        tool(
-            "optimize-event-selection", *config, *files["cuts"], "--output", cuts,
-            log=logs / "cuts.log",
-        )  # fmt: skip
-        tool(
-            "compute-irf", *config, *files["irf"], "--cuts", cuts, "--output", irf,
-            "--benchmark-output", self.work / "benchmarks.fits.gz", log=logs / "irf.log",
-        )  # fmt: skip
-        return irf
+        for name, bins in BINNINGS.items():
+            path = self.work / f"{name}.binning.yaml"
+            path.write_text(json.dumps(bins))
+            config = ["--config", self.config / "irf.yaml", "--config", path]
+            cuts, irf = self.work / f"{name}.cuts.fits", self.work / f"{name}.fits.gz"
+            logs = self.work / "logs"
+            tool(
+                "optimize-event-selection", *config, *files["cuts"], "--output", cuts,
+                log=logs / f"{name}-cuts.log",
+            )  # fmt: skip
+            tool(
+                "compute-irf", *config, *files["irf"], "--cuts", cuts, "--output", irf,
+                "--benchmark-output", self.work / f"{name}.benchmarks.fits.gz",
+                log=logs / f"{name}.log",
+            )  # fmt: skip
+        return self.work / "irf.fits.gz"
 
 
 def mean_background(background, energy):
@@ -206,109 +226,174 @@ def mean_background(background, energy):
     return rates.mean(axis=1)
 
 
+def column(component, values, edges):
+    """Values at `OFFSET` of a table of (energy, offset): median of the table's bins in wide bins."""
+    offset = int(np.searchsorted(component.edges["THETA"], OFFSET, "right")) - 1
+    place = np.digitize(component.centers("ENERG"), edges) - 1
+    row = [values[place == i, offset] for i in range(len(edges) - 1)]
+    return np.array([np.nanmedian(v) if np.isfinite(v).any() else np.nan for v in row])
+
+
 def curves(path, edges):
-    """Read effective area (m2), 68 % containment (deg) and background rate (Hz / TeV / sr)."""
+    """Read all quantities of an IRF, see `QUANTITIES`, at the centres of energy bins (edges in TeV)."""
     import astropy.units as u
-    from gammapy.irf import load_irf_dict_from_file
 
-    irf = load_irf_dict_from_file(path)
+    from ctabatch.irf.performance import energy_resolution, sensitivity
+    from ctabatch.irf.reading import open_irf
+
+    file = open_irf(path)
+    irf, dispersion = file.gammapy, file.components["edisp"]
     energy = np.sqrt(edges[1:] * edges[:-1]) * u.TeV
-    offset = OFFSET * u.deg
-    radius = irf["psf"].containment_radius(0.68, energy_true=energy, offset=offset)
-    return {
-        "aeff": irf["aeff"].evaluate(energy_true=energy, offset=offset).to_value("m2"),
-        "r68": radius.to_value("deg"),
-        "background": mean_background(irf["bkg"], energy).to_value("1 / (s TeV sr)"),
-    }
+    result = {}
+    for suffix, degrees in (("", OFFSET), (" off", OTHER_OFFSET)):
+        offset = degrees * u.deg
+        area = irf["aeff"].evaluate(energy_true=energy, offset=offset)
+        radius = irf["psf"].containment_radius(0.68, energy_true=energy, offset=offset)
+        result[f"aeff{suffix}"], result[f"r68{suffix}"] = (
+            area.to_value("m2"),
+            radius.to_value("deg"),
+        )
+    result["background"] = mean_background(irf["bkg"], energy).to_value("1 / (s TeV sr)")
+    bias, resolution = energy_resolution(dispersion)
+    result["bias"] = column(dispersion, bias, edges)
+    result["resolution"] = column(dispersion, resolution, edges)
+    centres, flux = sensitivity(file, offset=OFFSET)
+    known = np.isfinite(flux)
+    result["sensitivity"] = np.exp(
+        np.interp(np.log(energy.value), np.log(centres[known]), np.log(flux[known]), np.nan, np.nan)
+    )
+    # Gammapy interpolates logarithms: a bin without events comes out as a tiny number.
+    for name in ("aeff", "aeff off", "background"):
+        result[name] = np.where(result[name] > 1e-6, result[name], 0)
+    return result
 
 
-LIMITS = {"aeff": 1.3, "r68": 1.5, "background": 3.0}
-TITLES = {
-    "aeff": "effective area (m2)",
-    "r68": "68 % containment (deg)",
-    "background": "background (1/s/TeV/sr)",
+#: Quantity -> title, aim (factor, if there is one), whether the simulator was adjusted to it.
+QUANTITIES = {
+    "aeff": ("effective area at 0.5 deg (m2)", 1.3, True),
+    "r68": ("68 % containment at 0.5 deg (deg)", 1.5, True),
+    "background": ("background (1/s/TeV/sr)", 3.0, True),
+    "aeff off": ("effective area at 1.5 deg (m2)", 1.3, False),
+    "r68 off": ("68 % containment at 1.5 deg (deg)", 1.5, False),
+    "resolution": ("energy resolution", 1.5, False),
+    "sensitivity": ("sensitivity, 50 h (erg/cm2/s)", 2.0, False),
 }
 
 
-def compare(irf, reference, work):
-    """Print the table, write JSON and plot; returns whether all bins are within the aims."""
+def selected(chain, path, particle, edges):
+    """Number of showers behind an effective area (offsets to 2 deg), by true energy."""
+    from ctabatch.irf.reading import open_irf
+    from ctabatch.irf.statistics import energy_fraction, offset_fraction
+
+    file = open_irf(path)
+    area = file.components["aeff"] if particle == "gamma" else file.other_areas[particle]
+    low, high = (float(THROWN[particle][f"energy_{end}"].split()[0]) for end in ("min", "max"))
+    shares = energy_fraction(edges[:-1], edges[1:], low, high, SPECTRAL_INDEX)
+    rings = np.radians(area.edges["THETA"])
+    cone = np.radians(float(THROWN[particle]["view_cone"].split()[0]))
+    field = offset_fraction(rings[:-1], rings[1:], cone)
+    thrown = chain.showers * SHARES["irf", particle] * shares[:, None] * field[None, :]
+    place = np.searchsorted(area.centers("ENERG"), edges[:-1])
+    disc = np.pi * float(SCATTER[particle].split()[0]) ** 2
+    return np.round(area.data[place] / disc * thrown).sum(axis=1).astype(int)
+
+
+def compare(chain, irf, reference):
+    """Print the tables, write JSON and plot."""
     edges = 10 ** np.arange(-1.4, 1.21, 0.2)
     energy = np.sqrt(edges[1:] * edges[:-1])
     ours, theirs = curves(irf, edges), curves(reference, edges)
-    # Gammapy interpolates logarithms: a bin without events comes out as a tiny number.
-    ours = {name: np.where(value > 1e-6, value, 0) for name, value in ours.items()}
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = {name: ours[name] / theirs[name] for name in ours}
+        ratio = {name: ours[name] / theirs[name] for name in QUANTITIES}
     inside = (energy > 0.1) & (energy < 5)
-    print(f"{'E / TeV':>8} {'Aeff / m2':>10} {'ratio':>6} {'r68 / deg':>10} {'ratio':>6} ", end="")
-    print(f"{'bkg':>9} {'ratio':>6}")
-    for i, value in enumerate(energy):
-        print(f"{value:8.3f}", end="")
-        for name, width in (("aeff", 10), ("r68", 10), ("background", 9)):
-            print(f" {ours[name][i]:{width}.3g} {ratio[name][i]:6.2f}", end="")
-        print("" if inside[i] else "   (outside 0.1-5 TeV)")
+    counts = {p: selected(chain, irf, p, edges) for p in ("gamma", "proton")}
     reached = {}
-    for name, limit in LIMITS.items():
-        good = (ratio[name] < limit) & (ratio[name] > 1 / limit)
-        reached[name] = f"{np.count_nonzero(good & inside)} of {np.count_nonzero(inside)}"
-        print(f"{TITLES[name]}: {reached[name]} bins within a factor {limit}")
+    for adjusted in (True, False):
+        adjusted_to = chain.subarray == "CTAO-North" and adjusted
+        print(f"\n{'adjusted to' if adjusted_to else 'not adjusted to'}: ratios ours / published")
+        names = [name for name, (_, _, how) in QUANTITIES.items() if how == adjusted]
+        extra = list(counts) if adjusted else ["bias", "published"]
+        print(f"{'E / TeV':>8}", *(f"{name:>12}" for name in [*names, *extra]))
+        for i, value in enumerate(energy):
+            row = [f"{ratio[name][i]:12.2f}" for name in names]
+            if adjusted:
+                row += [f"{count[i]:12d}" for count in counts.values()]
+            else:
+                row += [f"{irf_['bias'][i]:12.3f}" for irf_ in (ours, theirs)]
+            print(f"{value:8.3f}", *row, "" if inside[i] else "  (outside 0.1-5 TeV)")
+        for name in names:
+            title, limit, _ = QUANTITIES[name]
+            good = inside & (ratio[name] < limit) & (ratio[name] > 1 / limit)
+            reached[name] = f"{np.count_nonzero(good)} of {np.count_nonzero(inside)}"
+            print(f"{title}: {reached[name]} bins within a factor {limit}")
+    shift = np.abs(ours["bias"] - theirs["bias"])[inside].max()
+    print(f"energy bias: at most {shift:.3f} from the published one at 0.1-5 TeV")
     report = {
+        "subarray": chain.subarray,
+        "showers": chain.showers,
         "energy_TeV": energy.tolist(),
-        "open": {k: v.tolist() for k, v in ours.items()},
-        "published": {k: v.tolist() for k, v in theirs.items()},
+        "open": {k: np.nan_to_num(v).tolist() for k, v in ours.items()},
+        "published": {k: np.nan_to_num(v).tolist() for k, v in theirs.items()},
         "ratio": {k: np.nan_to_num(v).tolist() for k, v in ratio.items()},
+        "selected": {k: v.tolist() for k, v in counts.items()},
         "reached": reached,
     }
-    (work / "physics.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
-    plot(energy, ours, theirs, ratio, work / "physics.png")
+    path = chain.work / "physics.json"
+    path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+    plot(energy, ours, theirs, ratio, reference.name, chain.work / "physics.png")
 
 
-def plot(energy, ours, theirs, ratio, path):
-    """Draw the three quantities and their ratios."""
+def plot(energy, ours, theirs, ratio, label, path):
+    """Draw all quantities and their ratios."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(
-        2, 3, figsize=(12, 6), sharex=True, height_ratios=[2, 1], layout="constrained"
+        4, 4, figsize=(16, 11), sharex=True, height_ratios=[2, 1] * 2, layout="constrained"
     )
-    for column, name in enumerate(LIMITS):
-        top, bottom = axes[:, column]
-        top.loglog(energy, theirs[name], "k-", label="Prod5-North, 20 deg")
+    for place, (name, (title, limit, adjusted)) in enumerate(QUANTITIES.items()):
+        top, bottom = axes[2 * (place // 4) : 2 * (place // 4) + 2, place % 4]
+        top.loglog(energy, theirs[name], "k-", label=label[:40])
         top.loglog(energy, ours[name], "C1o", label="openiact")
-        top.set_title(TITLES[name])
+        top.set_title(f"{title}{' *' if adjusted else ''}", fontsize="medium")
         bottom.semilogx(energy, ratio[name], "C1o-")
-        bottom.axhspan(1 / LIMITS[name], LIMITS[name], color="C2", alpha=0.2)
+        bottom.axhspan(1 / limit, limit, color="C2", alpha=0.2)
         bottom.axvspan(0.1, 5, color="k", alpha=0.05)
         bottom.set(yscale="log", ylim=(0.1, 10), xlabel="E / TeV", ylabel="ratio")
-    axes[0, 0].legend()
+    for ax in axes[2:, 3]:
+        ax.axis("off")
+    axes[0, 0].legend(fontsize="small")
+    figure.suptitle("* the simulator was adjusted to these quantities of CTAO-North")
     figure.savefig(path, dpi=100)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     data = os.environ.get("CTA_TEST_DATA")
-    parser.add_argument("--reference", type=Path, default=Path(data) / REFERENCE if data else None)
-    parser.add_argument("--work", type=Path, default=Path("results/physics"))
+    parser.add_argument("--subarray", choices=REFERENCES, default="CTAO-North")
+    parser.add_argument("--reference", type=Path, help="published IRF to compare with")
+    parser.add_argument("--work", type=Path, help="default: results/physics/SUBARRAY")
     parser.add_argument("--config", type=Path, default=REPOSITORY / "config" / "pipeline")
-    parser.add_argument("--showers", type=int, default=100_000, help="size of the IRF gammas")
-    parser.add_argument("--per-run", type=int, default=20_000, help="showers a run")
+    parser.add_argument("--showers", type=int, default=60_000, help="size of the IRF gammas")
+    parser.add_argument("--per-run", type=int, default=30_000, help="most showers of a run")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--quick", action="store_true", help="a tenth of the showers")
     options = parser.parse_args()
-    if options.reference is None or not options.reference.is_file():
-        sys.exit(f"the reference is not there: give --reference or CTA_TEST_DATA ({REFERENCE})")
-    showers = options.showers // 10 if options.quick else options.showers
+    name = REFERENCES[options.subarray]
+    reference = options.reference or (Path(data) / name if data else None)
+    if reference is None or not reference.is_file():
+        sys.exit(f"the reference is not there: give --reference or CTA_TEST_DATA ({name})")
     start = time.time()
-    work = options.work.resolve()
-    chain = Chain(work, options.config, options.jobs, showers, min(options.per_run, showers))
+    work = (options.work or Path("results/physics") / options.subarray).resolve()
+    showers, per_run = options.showers, options.per_run
+    chain = Chain(work, options.config, options.subarray, options.jobs, showers, per_run)
     runs = chain.simulate()
-    print(f"{runs} runs of {chain.per_run} showers in {time.time() - start:.0f} s", flush=True)
+    print(f"{runs} runs of at most {per_run} showers in {time.time() - start:.0f} s", flush=True)
     chain.train()
     irf = chain.respond()
     print(f"IRF after {time.time() - start:.0f} s: {irf}")
-    compare(irf, options.reference, work)
+    compare(chain, irf, reference)
 
 
 if __name__ == "__main__":

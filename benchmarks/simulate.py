@@ -6,8 +6,10 @@ simulated and processed to DL2 on one core, after a warm-up that compiles:
     python benchmarks/simulate.py [--prototype DIR] [--showers 10000]
 
 ``--prototype`` (or the variable ``OPENIACT_PROTOTYPE``) is a folder with ``openiact.py``; it is then
-measured in the same run with the same array and configuration. Without it the ratio is to the figures
-recorded for it: 480 showers/s and 35 stored events/s. CPU seconds count, not wall seconds.
+measured in the same run with the same array, the same thresholds and ctapipe's stock
+``HillasReconstructor``. Without it the ratio is to the figures recorded for it: 480 showers/s and 35
+stored events/s. CPU seconds count, not wall seconds. A third row is this simulator with the stock
+reconstructor, which tells what comes from the simulation and what from the reconstruction.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import tempfile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+CONFIG = REPOSITORY / "config" / "pipeline" / "process.yaml"
 RECORDED = {"showers": 480.0, "events": 35.0}
 
 #: Runs in a process of its own: card to warm up with, card to measure, configuration, module to import.
@@ -57,12 +60,21 @@ print("RESULT", json.dumps({"whole": whole, "source": source, "events": events, 
 """
 
 
-def drive(warm, card, module="", run="", path=None):
+def stock_configuration(folder):
+    """Write the configuration with ctapipe's own reconstructor in the place of the fast one."""
+    text = CONFIG.read_text()
+    if "FastHillasReconstructor" not in text:
+        sys.exit(f"{CONFIG} does not name FastHillasReconstructor: nothing to compare")
+    path = folder / "stock.yaml"
+    path.write_text(text.replace("FastHillasReconstructor", "HillasReconstructor"))
+    return path
+
+
+def drive(warm, card, config, module="", run="", path=None):
     """Measure one source; returns CPU seconds with and without processing, and stored events."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     if path:
         environment["PYTHONPATH"] = str(path)
-    config = REPOSITORY / "config" / "pipeline" / "process.yaml"
     command = [sys.executable, "-c", DRIVER, str(warm), str(card), str(config), module, run]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     for line in done.stdout.splitlines():
@@ -137,15 +149,15 @@ def main():
     print(f"{'':22} {'showers/s':>9} {'stored/s':>9} {'showers/s':>9} {'stored/s':>9}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        ours = show(
-            "openiact", drive(*our_cards(folder, options.showers), run="1"), options.showers
-        )
+        cards, stock = list(our_cards(folder, options.showers)), stock_configuration(folder)
+        ours = show("openiact", drive(*cards, CONFIG, run="1"), options.showers)
+        show("openiact, stock", drive(*cards, stock, run="1"), options.showers)
         baseline, label = RECORDED, "recorded figures of the prototype"
         if options.prototype:
             other = folder / "prototype"
             other.mkdir()
             cards = prototype_cards(other, options.showers)
-            result = drive(*cards, module="openiact", path=Path(options.prototype).resolve())
+            result = drive(*cards, stock, module="openiact", path=Path(options.prototype).resolve())
             baseline, label = show("prototype", result, options.showers), "prototype, same run"
     for key in ("showers", "events"):
         print(f"{key}/s: {ours[key] / baseline[key]:.2f} x the {label} ({baseline[key]:.0f})")
