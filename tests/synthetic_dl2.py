@@ -22,6 +22,7 @@ CRITERIA = [
     ("valid classifier", "RandomForestClassifier_is_valid"),
     ("valid geometry", "HillasReconstructor_is_valid"),
     ("valid energy", "RandomForestRegressor_is_valid"),
+    ("multiplicity", "np.count_nonzero(HillasReconstructor_telescopes, axis=1) >= 3"),
 ]
 OBS_ID = 1001
 START = "2026-01-15T22:00:00"
@@ -142,7 +143,7 @@ def make_dl2(number=2000, start=START, seconds=60.0, first_id=1, seed=3):
     with earth_orientation():
         seen = sky.transform_to(AltAz(obstime=time, location=location()))
     telescopes = random.random((number, 13)) < 0.4
-    telescopes[:, :2] = True
+    telescopes[:, :3] = True
     valid = random.random(number) > 0.1
     nan = np.where(valid, 1.0, np.nan)
 
