@@ -18,6 +18,7 @@ What is in the work folder already is not simulated again.
 """
 
 import argparse
+import importlib
 import json
 import math
 import os
@@ -82,22 +83,50 @@ def binning(per_decade, energy_min, energy_max, offset_max):
     }
 
 
-#: Edges are powers of 10 ** 0.2, so that `compare` evaluates at the centres of bins.
+#: Bins of the comparison are those of the published background and PSF: 5 a decade from 10 ** -1.9 TeV.
 BINNINGS = {
-    "irf": binning(5, 0.015848932, 100, 2),
+    "irf": binning(5, 10**-1.9, 10**2.1, 2),
     "pilot": binning(4, 0.02, 100, 3),
 }
+EDGES = 10 ** np.arange(-1.5, 1.31, 0.2)
+#: Wide ranges (TeV) for the background, of which few protons are left after cuts.
+WIDE = ((0.08, 0.4), (0.4, 1.3), (1.3, 5.0))
 
 
-def tool(name, *arguments, log):
-    """Run a ctapipe tool; its output goes to `log`."""
-    command = [str(Path(sys.executable).with_name(f"ctapipe-{name}")), *map(str, arguments)]
+def process(*arguments, log):
+    """Run ctapipe-process in a process of its own; its output goes to `log`."""
+    command = [str(Path(sys.executable).with_name("ctapipe-process")), *map(str, arguments)]
     command += ["--overwrite", "--provenance-log", str(log.with_suffix(".prov.json"))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with log.open("w") as stream:
         done = subprocess.run(command, stdout=stream, stderr=stream, env=environment, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed: see {log}")
+
+
+def tool(name, *arguments, log):
+    """Run another tool of ctapipe within this process, which spares the start; skip finished ones."""
+    from importlib.metadata import entry_points
+
+    from ctapipe.core import run_tool
+
+    arguments = list(map(str, arguments))
+    place = arguments.index("--output") + 1
+    output = Path(arguments[place])
+    if output.exists():
+        return
+    part = output.with_name(f"part-{output.name}")
+    arguments[place] = str(part)
+    (entry,) = entry_points(group="console_scripts", name=f"ctapipe-{name}")
+    module = importlib.import_module(entry.module)
+    classes = [
+        item
+        for item in vars(module).values()
+        if isinstance(item, type) and getattr(item, "name", None) == f"ctapipe-{name}"
+    ]
+    options = ["--overwrite", "--provenance-log", str(log.with_suffix(".prov.json"))]
+    run_tool(classes[0](), [*arguments, *options, "--log-file", str(log)], raises=True)
+    part.rename(output)
 
 
 class Chain:
@@ -150,7 +179,7 @@ class Chain:
         part = output.with_name(f"part-{output.name}")
         log = self.work / "logs" / f"{output.name}.log"
         options = ["--input", card, "--output", part, f"--OpenIACTEventSource.run={run}"]
-        tool("process", *options, "--config", self.config / "process.yaml", log=log)
+        process(*options, "--config", self.config / "process.yaml", log=log)
         part.rename(output)
 
     def merge(self, sample, particle):
@@ -214,18 +243,6 @@ class Chain:
         return self.work / "irf.fits.gz"
 
 
-def mean_background(background, energy):
-    """Average the background over the field within `RING`; it is nearly flat there."""
-    import astropy.units as u
-
-    offset = RING * np.sqrt((np.arange(8) + 0.5) / 8) * u.deg
-    if "offset" in background.axes.names:
-        rates = background.evaluate(energy=energy[:, None], offset=offset)
-    else:
-        rates = background.evaluate(energy=energy[:, None], fov_lon=offset, fov_lat=0 * u.deg)
-    return rates.mean(axis=1)
-
-
 def column(component, values, edges):
     """Values at `OFFSET` of a table of (energy, offset): median of the table's bins in wide bins."""
     offset = int(np.searchsorted(component.edges["THETA"], OFFSET, "right")) - 1
@@ -238,7 +255,7 @@ def curves(path, edges):
     """Read all quantities of an IRF, see `QUANTITIES`, at the centres of energy bins (edges in TeV)."""
     import astropy.units as u
 
-    from ctabatch.irf.performance import energy_resolution, sensitivity
+    from ctabatch.irf.performance import background_rate, energy_resolution, sensitivity
     from ctabatch.irf.reading import open_irf
 
     file = open_irf(path)
@@ -253,7 +270,9 @@ def curves(path, edges):
             area.to_value("m2"),
             radius.to_value("deg"),
         )
-    result["background"] = mean_background(irf["bkg"], energy).to_value("1 / (s TeV sr)")
+    rate = background_rate(file.components["bkg"], 0, RING)
+    place = np.searchsorted(file.components["bkg"].centers("ENERG"), edges[:-1])
+    result["background"] = rate[place]
     bias, resolution = energy_resolution(dispersion)
     result["bias"] = column(dispersion, bias, edges)
     result["resolution"] = column(dispersion, resolution, edges)
@@ -263,7 +282,7 @@ def curves(path, edges):
         np.interp(np.log(energy.value), np.log(centres[known]), np.log(flux[known]), np.nan, np.nan)
     )
     # Gammapy interpolates logarithms: a bin without events comes out as a tiny number.
-    for name in ("aeff", "aeff off", "background"):
+    for name in ("aeff", "aeff off"):
         result[name] = np.where(result[name] > 1e-6, result[name], 0)
     return result
 
@@ -272,7 +291,7 @@ def curves(path, edges):
 QUANTITIES = {
     "aeff": ("effective area at 0.5 deg (m2)", 1.3, True),
     "r68": ("68 % containment at 0.5 deg (deg)", 1.5, True),
-    "background": ("background (1/s/TeV/sr)", 3.0, True),
+    "background": ("background (1/s/TeV/deg2)", 3.0, True),
     "aeff off": ("effective area at 1.5 deg (m2)", 1.3, False),
     "r68 off": ("68 % containment at 1.5 deg (deg)", 1.5, False),
     "resolution": ("energy resolution", 1.5, False),
@@ -280,33 +299,31 @@ QUANTITIES = {
 }
 
 
-def selected(chain, path, particle, edges):
-    """Number of showers behind an effective area (offsets to 2 deg), by true energy."""
-    from ctabatch.irf.reading import open_irf
-    from ctabatch.irf.statistics import energy_fraction, offset_fraction
+def counted(path, edges):
+    """Selected gammas and background events in the bins of an IRF's benchmarks, offsets to 2 deg."""
+    from ctabatch.irf.benchmarks import read_benchmark
 
-    file = open_irf(path)
-    area = file.components["aeff"] if particle == "gamma" else file.other_areas[particle]
-    low, high = (float(THROWN[particle][f"energy_{end}"].split()[0]) for end in ("min", "max"))
-    shares = energy_fraction(edges[:-1], edges[1:], low, high, SPECTRAL_INDEX)
-    rings = np.radians(area.edges["THETA"])
-    cone = np.radians(float(THROWN[particle]["view_cone"].split()[0]))
-    field = offset_fraction(rings[:-1], rings[1:], cone)
-    thrown = chain.showers * SHARES["irf", particle] * shares[:, None] * field[None, :]
-    place = np.searchsorted(area.centers("ENERG"), edges[:-1])
-    disc = np.pi * float(SCATTER[particle].split()[0]) ** 2
-    return np.round(area.data[place] / disc * thrown).sum(axis=1).astype(int)
+    columns = {
+        "gammas": ("ANGULAR RESOLUTION", "N_EVENTS"),
+        "events": ("SENSITIVITY", "N_BACKGROUND"),
+    }
+    result = {}
+    for name, (extension, column_name) in columns.items():
+        table = read_benchmark(path, extension, (column_name,))
+        place = np.searchsorted(table["ENERG"], edges[:-1] * 1.001) - 1
+        result[name] = table[column_name][place].sum(axis=1).astype(int)
+    return result
 
 
 def compare(chain, irf, reference):
     """Print the tables, write JSON and plot."""
-    edges = 10 ** np.arange(-1.4, 1.21, 0.2)
+    edges = EDGES
     energy = np.sqrt(edges[1:] * edges[:-1])
     ours, theirs = curves(irf, edges), curves(reference, edges)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = {name: ours[name] / theirs[name] for name in QUANTITIES}
-    inside = (energy > 0.1) & (energy < 5)
-    counts = {p: selected(chain, irf, p, edges) for p in ("gamma", "proton")}
+    inside = (energy > 0.099) & (energy < 5)
+    counts = counted(chain.work / "irf.benchmarks.fits.gz", edges)
     reached = {}
     for adjusted in (True, False):
         adjusted_to = chain.subarray == "CTAO-North" and adjusted
@@ -326,6 +343,13 @@ def compare(chain, irf, reference):
             good = inside & (ratio[name] < limit) & (ratio[name] > 1 / limit)
             reached[name] = f"{np.count_nonzero(good)} of {np.count_nonzero(inside)}"
             print(f"{title}: {reached[name]} bins within a factor {limit}")
+    wide = {}
+    for low, high in WIDE:
+        rows = (energy > low) & (energy < high)
+        sums = [(x["background"] * np.diff(edges))[rows].sum() for x in (ours, theirs)]
+        wide[f"{low:g}-{high:g} TeV"] = [sums[0] / sums[1], int(counts["events"][rows].sum())]
+    for name, (value, events) in wide.items():
+        print(f"background {name}: {value:.2f} of the published one, from {events} events")
     shift = np.abs(ours["bias"] - theirs["bias"])[inside].max()
     print(f"energy bias: at most {shift:.3f} from the published one at 0.1-5 TeV")
     report = {
@@ -336,6 +360,7 @@ def compare(chain, irf, reference):
         "published": {k: np.nan_to_num(v).tolist() for k, v in theirs.items()},
         "ratio": {k: np.nan_to_num(v).tolist() for k, v in ratio.items()},
         "selected": {k: v.tolist() for k, v in counts.items()},
+        "background_wide": wide,
         "reached": reached,
     }
     path = chain.work / "physics.json"

@@ -189,7 +189,7 @@ def write_pilot(irf: Path, path: Path, zenith: float, made_by: str) -> None:
             "offset_max": np.repeat(table.offset[1:], energies),
             "energy_min": np.tile(table.energy[:-1], offsets),
             "energy_max": np.tile(table.energy[1:], offsets),
-            **{f"area_{name}": table.area[name].ravel() for name in HDU_NAMES},
+            **{f"area_{name}": _smooth(table, name).ravel() for name in HDU_NAMES},
         },
         meta={"zenith_deg": zenith, "made_by": made_by, "simulator": "openiact (approximate)"},
     )
@@ -202,6 +202,24 @@ def write_pilot(irf: Path, path: Path, zenith: float, made_by: str) -> None:
         rows[f"area_{name}"].unit = "m2"
     with replacing(path) as temporary:
         rows.write(temporary, format="ascii.ecsv", overwrite=True)
+
+
+def _smooth(table: EfficiencyTable, particle: str) -> np.ndarray:
+    """Effective areas without NaN (bins outside of the thrown energies); those of protons smoothed.
+
+    A few protons in a hundred thousand pass the cuts: their area is averaged over the offset rings, by
+    solid angle, and over half a decade to both sides, by the width of bins in log energy.
+    """
+    area = np.nan_to_num(table.area[particle])
+    if particle != "proton":
+        return area
+    mean = np.average(area, axis=0, weights=np.diff(-np.cos(np.radians(table.offset))))
+    centre, width = (
+        np.log10(table.energy[1:] * table.energy[:-1]) / 2,
+        np.diff(np.log(table.energy)),
+    )
+    near = (np.abs(centre[:, None] - centre) < 0.5) * width
+    return np.tile(near @ mean / near.sum(axis=1), (len(area), 1))
 
 
 def scale_to_zenith(

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from ctabatch.cli.main import run
@@ -7,6 +8,7 @@ from ctabatch.config.load import parse_config
 from ctabatch.errors import InputError, LimitError
 from ctabatch.irf.plan import check_folder, make_plan, write_plan
 from ctabatch.irf.production import showers_needed, variant_efficiency
+from ctabatch.irf.reference import read_pilot
 from ctabatch.irf.resolve import resolve
 from ctabatch.lake.base import NewFile
 from ctabatch.lake.open import open_lake
@@ -40,6 +42,28 @@ def test_plan_counts_whole_runs_for_the_wanted_precision(config):
     assert plan["cost"]["jobs"] > 0
     assert plan["resources"][0]["cpus"] >= 1
     assert "train" not in plan["production"]["throughput-low"]["gamma"]
+
+
+def test_the_south_is_planned_with_its_own_pilot_table(content):
+    content["irf"] |= {"site": "CTAO-South", "subarray": "CTAO-South"}
+    content["irf"]["precision"] |= {"energy_min": "0.708 TeV", "energy_max": "7.08 TeV"}
+    content["limits"] = {}
+    plan = make_plan(parse_config(content))
+    assert plan["statistics"]["efficiency_from"] == "pilot CTAO-South"
+    assert plan["production"]["nominal"]["gamma"]["irf"]["runs"] > 0
+    assert len(plan["cards"]["nominal_gamma_irf"]["telescopes"]) == 51
+
+
+@pytest.mark.parametrize("subarray", ["CTAO-North", "CTAO-South"])
+def test_pilot_tables_are_smooth_enough_to_plan_with(checkout, subarray):
+    table = read_pilot(checkout / "config" / "pilot" / f"{subarray}.ecsv")
+    energy = np.geomspace(0.5, 20, 12)
+    for offset in (0.5, 1.5, 2.5):
+        area = table.effective_area("gamma", energy, offset)
+        assert (area > 1e4).all()
+        assert (area < np.pi * 1500**2).all()
+        assert np.abs(np.diff(np.log(area))).max() < np.log(2.5)
+    assert (table.effective_area("proton", [1.0, 3.0], 0.5) > 0).all()
 
 
 def test_half_the_uncertainty_needs_four_times_the_events(content):
