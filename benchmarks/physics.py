@@ -299,20 +299,24 @@ QUANTITIES = {
 }
 
 
-def counted(path, edges):
-    """Selected gammas and background events in the bins of an IRF's benchmarks, offsets to 2 deg."""
-    from ctabatch.irf.benchmarks import read_benchmark
+def counted(irf, edges):
+    """Numbers of selected gammas and background events in energy bins, offsets to 2 deg."""
+    from types import SimpleNamespace
 
-    columns = {
-        "gammas": ("ANGULAR RESOLUTION", "N_EVENTS"),
-        "events": ("SENSITIVITY", "N_BACKGROUND"),
-    }
-    result = {}
-    for name, (extension, column_name) in columns.items():
-        table = read_benchmark(path, extension, (column_name,))
-        place = np.searchsorted(table["ENERG"], edges[:-1] * 1.001) - 1
-        result[name] = table[column_name][place].sum(axis=1).astype(int)
-    return result
+    import astropy.units as u
+
+    from ctabatch.irf.benchmarks import read_benchmark
+    from ctabatch.irf.reading import open_irf
+    from ctabatch.irf.validation.numbers import background_events
+
+    path = irf.with_name("irf.benchmarks.fits.gz")
+    table = read_benchmark(path, "ANGULAR RESOLUTION", ("N_EVENTS",))
+    gammas = table["N_EVENTS"][np.searchsorted(table["ENERG"], edges[:-1] * 1.001) - 1].sum(axis=1)
+    request = SimpleNamespace(observation_time=u.Quantity(BINNINGS["irf"]["IrfTool"]["obs_time"]))
+    background = open_irf(irf).components["bkg"]
+    events = background_events(SimpleNamespace(benchmarks=path, request=request), background)
+    events = events[np.searchsorted(background.centers("ENERG"), edges[:-1])].sum(axis=1)
+    return {"gammas": gammas.astype(int), "events": np.round(events).astype(int)}
 
 
 def compare(chain, irf, reference):
@@ -323,7 +327,7 @@ def compare(chain, irf, reference):
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = {name: ours[name] / theirs[name] for name in QUANTITIES}
     inside = (energy > 0.099) & (energy < 5)
-    counts = counted(chain.work / "irf.benchmarks.fits.gz", edges)
+    counts = counted(irf, edges)
     reached = {}
     for adjusted in (True, False):
         adjusted_to = chain.subarray == "CTAO-North" and adjusted
