@@ -4,6 +4,7 @@ import gzip
 import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ def create_dl3(
     events = read_events(
         events_paths, selection, observation.obs_id, chunk_size=chunk_size, progress=progress
     )
+    events = within_field(events, observation, response.field)
     _check(events, observation)
     livetime = live_time(events, observation)
     facility = facility_of(observation)
@@ -108,6 +110,27 @@ def create_dl3(
     write_fits(hdus, output)
     write_sidecar(output, metadata)
     return metadata
+
+
+def within_field(events: Events, observation: Observation, field: float) -> Events:
+    """Leave out events farther from the pointing than the IRF reaches: there is no response for them.
+
+    Among them are showers whose reconstruction failed by tens of degrees. ``ctapipe-compute-irf`` does
+    not count them in any bin either.
+
+    Parameters
+    ----------
+    events : ctabatch.dl3.reading.Events
+        Selected events.
+    observation : Observation
+        Gives the pointing.
+    field : float
+        Largest distance, deg.
+    """
+    columns = events.columns
+    away = separation(columns["dec"], columns["ra"], observation.dec, observation.ra)
+    kept = {name: values[away <= field] for name, values in columns.items()}
+    return replace(events, columns=kept)
 
 
 def live_time(events: Events, observation: Observation) -> float:

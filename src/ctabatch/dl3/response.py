@@ -36,6 +36,8 @@ class Response:
         SHA-256 over the tables of the whole IRF product, as in its ``irf__content_digest``.
     comment : str
         What the IRF says about itself.
+    field : float
+        Largest distance from the pointing for which the effective area is known, deg.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class Response:
     cards: dict
     digest: str
     comment: str
+    field: float
 
 
 def read_response(path: Path) -> Response:
@@ -67,4 +70,5 @@ def read_response(path: Path) -> Response:
         if source in header
     }
     cards["IRFFILE"] = (Path(path).name[:68], "name of the IRF product")
-    return Response(Path(path), hdus, cards, content_digest(irf.hdus), irf.comment)
+    field = float(irf.components["aeff"].edges["THETA"][-1])
+    return Response(Path(path), hdus, cards, content_digest(irf.hdus), irf.comment, field)

@@ -108,6 +108,17 @@ def test_cut_on_the_number_of_telescopes(inputs, tmp_path):
     assert events["MULTIP"].min() == 5
 
 
+def test_events_outside_the_field_of_the_irf_are_left_out(inputs, tmp_path):
+    made = make_dl2(2000)
+    made.geometry["HillasReconstructor_alt"][::3] -= 5 * u.deg  # the gamma rays; the IRF ends at 4
+    path = made.write(tmp_path / "far.dl2.h5")
+    inputs.create(tmp_path / "far.dl3.fits.gz", events=[path])
+    events = events_of(tmp_path / "far.dl3.fits.gz")
+    away = SkyCoord(events["RA"], events["DEC"]).separation(POINTING).deg
+    assert 0 < len(events) < 50
+    assert away.max() <= 4
+
+
 def test_size_of_chunks_changes_nothing(product, inputs, tmp_path):
     inputs.create(tmp_path / "small.dl3.fits", chunk_size=300)
     with fits.open(product) as one, fits.open(tmp_path / "small.dl3.fits") as other:
