@@ -60,7 +60,7 @@ def summarise(plan_path: Path, output: Path, report: Path | None = None) -> dict
 
 
 def _page(plan: dict, image: dict, manifest: dict, ingest: dict | None, content: dict) -> str:
-    styles = files("ctabatch.irf").joinpath("templates", "report.css").read_text(encoding="utf-8")
+    styles = files("ctabatch.report").joinpath("style.css").read_text(encoding="utf-8")
     templates = files("ctabatch.concordia").joinpath("templates")
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: (templates / name).read_text(encoding="utf-8")),
