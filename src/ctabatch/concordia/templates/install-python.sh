@@ -14,7 +14,7 @@ python3 -m venv --without-pip /opt/venv
 /opt/uv/bin/uv pip install -q --python /opt/venv/bin/python --require-hashes --no-deps \
     --build-constraints "$context/uv.txt" -r "$context/requirements.txt"
 # Test suites that no other module of their package imports (that of PyTables, for one, is imported).
-for package in gammapy matplotlib numba numpy pandas scipy sklearn; do
+for package in gammapy matplotlib pandas scipy sklearn; do
     for folder in /opt/venv/lib/python3*/site-packages/"$package"; do
         [ -d "$folder" ] && find "$folder" -type d -name tests -prune -exec rm -rf {} +
     done
