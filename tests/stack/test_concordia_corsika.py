@@ -41,7 +41,8 @@ CARD = {
     "detectors": [{"x": "0 m", "y": "0 m", "radius": "12 m"}],
 }
 
-pytestmark = pytest.mark.slow
+#: Images are built from the network, on machines that may be busy.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 def make_archive(path, **extra):

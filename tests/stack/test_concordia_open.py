@@ -12,7 +12,8 @@ from ctabatch.concordia.runs import perform
 from ctabatch.config.concordia import ConcordiaRequest
 from ctabatch.files import write_json
 
-pytestmark = pytest.mark.slow
+#: Images are built from the network, on machines that may be busy.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")

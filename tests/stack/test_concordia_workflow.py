@@ -22,7 +22,8 @@ from ctabatch.errors import BatchError, IntegrityError
 REPOSITORY = Path(__file__).parents[2]
 RESULTS = Path("results/concordia/light")
 
-pytestmark = pytest.mark.slow
+#: Images are built from the network, on machines that may be busy.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 class Person:

@@ -16,7 +16,8 @@ from require import require
 REPOSITORY = Path(__file__).parents[2]
 LARGEST = 350e6
 
-pytestmark = pytest.mark.slow
+#: Images are built from the network, on machines that may be busy.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")
