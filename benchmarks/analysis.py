@@ -200,7 +200,7 @@ def import_far(folder):
 
 
 def many(folder, data, count):
-    """Many small observations: plan, and reduction of groups of 10 and of 100."""
+    """Many small observations: plan, and reduction of groups of 5 and of 25."""
     import dl3_tools
     from ctabatch.config.load import load_config
     from ctabatch.lake.open import open_lake
@@ -227,7 +227,7 @@ def many(folder, data, count):
         did = f"test:/ctao.dpps.test/test/sim/{path.name}"
         files.append(dl3_tools.NewFile(path, did, metadata))
     lake.ingest(files)
-    for size in (10, 100):
+    for size in (5, 25):
         content = {
             "analysis": {
                 "name": f"many{size}",
