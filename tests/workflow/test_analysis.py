@@ -33,9 +33,9 @@ REQUEST = {
 }
 
 
-def write_request(checkout, name="request.yaml", **changes):
-    (checkout.folder / name).write_text(yaml.safe_dump({"analysis": REQUEST | changes}))
-    return name
+def write_request(checkout, file="request.yaml", **changes):
+    (checkout.folder / file).write_text(yaml.safe_dump({"analysis": REQUEST | changes}))
+    return file
 
 
 @pytest.fixture(scope="module")
