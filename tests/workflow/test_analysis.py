@@ -181,10 +181,16 @@ def test_cache_is_released_and_nothing_runs_again(analysed):
 
 
 def test_fit_without_convergence_ends_with_1_and_keeps_what_there_is(analysed):
-    """Norm and reference both free: the minimum is a line. Counts and report are there."""
+    """A free parameter that does not enter: no minimum. Counts and report are there."""
     model = yaml.safe_load((analysed.folder / "pl.yaml").read_text())
-    for parameter in model["components"][0]["spectral"]["parameters"]:
-        parameter["frozen"] = False
+    spectral = model["components"][0]["spectral"]
+    spectral["type"] = "LogParabola2SpectralModel"
+    spectral["parameters"] = [
+        {"name": "alpha", "value": 2.2},
+        {"name": "beta", "value": 0.0, "frozen": True},
+        {"name": "escale", "value": 1.0, "unit": "TeV", "frozen": False},
+        *spectral["parameters"][1:],
+    ]
     (analysed.folder / "free.yaml").write_text(yaml.safe_dump(model))
     models = {"candidates": {"free": "free.yaml"}, "source": "gc"}
     config = write_request(analysed, "free-request.yaml", name="free", models=models)
