@@ -180,35 +180,6 @@ def test_cache_is_released_and_nothing_runs_again(analysed):
     assert "analysis reduce" not in done.stdout + done.stderr
 
 
-def test_fit_without_convergence_ends_with_1_and_keeps_what_there_is(analysed):
-    """A free parameter that does not enter: no minimum. Counts and report are there."""
-    model = yaml.safe_load((analysed.folder / "pl.yaml").read_text())
-    spectral = model["components"][0]["spectral"]
-    spectral["type"] = "LogParabola2SpectralModel"
-    spectral["parameters"] = [
-        {"name": "alpha", "value": 2.2},
-        {"name": "beta", "value": 0.0, "frozen": True},
-        {"name": "escale", "value": 1.0, "unit": "TeV", "frozen": False},
-        *spectral["parameters"][1:],
-    ]
-    (analysed.folder / "free.yaml").write_text(yaml.safe_dump(model))
-    models = {"candidates": {"free": "free.yaml"}, "source": "gc"}
-    config = write_request(analysed, "free-request.yaml", name="free", models=models)
-    done = analysed.snakemake("analysis", config=config, check=False)
-    assert done.returncode == 1
-    text = done.stdout + done.stderr
-    assert "no candidate model converged" in text
-    folder = analysed.folder / "results/analysis/free"
-    summary = json.loads((folder / "summary.json").read_text())
-    assert summary["on_region"]["counts"] > 400
-    assert not summary["converged"]
-    assert "No fit converged" in (folder / "report.html").read_text()
-    assert not (folder / "saved.json").exists()
-    shown = analysed.run("cta-batch", "analysis", "show", folder, check=False)
-    assert shown.returncode == 1
-    assert "counts " in shown.stdout
-
-
 def test_bad_request_stops_before_anything_runs(analysed):
     config = write_request(analysed, "bad.yaml", dimension="3d", background={"method": "reflected"})
     done = analysed.snakemake("analysis", config=config, check=False)

@@ -11,8 +11,10 @@ from astropy.io import fits
 
 import dl3_tools
 from ctabatch.analysis.fit import FitFailed, require_convergence
+from ctabatch.analysis.models import load_models
 from ctabatch.analysis.plan import make_plan, write_plan
 from ctabatch.analysis.reduce import reduce_group
+from ctabatch.analysis.save import save
 from ctabatch.analysis.steps import products
 from ctabatch.analysis.transfer import release, transfer
 from ctabatch.config.load import parse_config
@@ -210,22 +212,15 @@ def test_zero_excess_gives_upper_limits(empty_sky, content, ingest, run_steps):
 
 
 def test_fit_that_does_not_converge_is_reported_and_keeps_what_is_there(
-    simulated, content, ingest, run_steps
+    simulated, content, ingest, run_steps, monkeypatch
 ):
-    """A parameter at a limit that excludes the data: Minuit can't find a valid minimum."""
+    """Free positions do not enter a 1-D likelihood; left free, Minuit finds no valid minimum."""
     ingest(simulated[:2])
     model = yaml.safe_load(Path("model.yaml").read_text())
-    spectral = model["components"][0]["spectral"]
-    # norm and scale do the same: the minimum is a line
-    spectral["type"] = "LogParabola2SpectralModel"
-    spectral["parameters"] = [
-        {"name": "amplitude", "value": 1e-11, "unit": "TeV-1 s-1 cm-2"},
-        {"name": "reference", "value": 1.0, "unit": "TeV", "frozen": False},
-        {"name": "alpha", "value": 2.0},
-        {"name": "beta", "value": 0.0, "frozen": True},
-        {"name": "escale", "value": 1.0, "unit": "TeV", "frozen": False},
-    ]
+    for parameter in model["components"][0]["spatial"]["parameters"]:
+        parameter["frozen"] = False
     Path("model.yaml").write_text(yaml.safe_dump(model))
+    monkeypatch.setattr("ctabatch.analysis.fit.load_models", lambda path, _: load_models(path))
     _, fit, reduced = run_steps(content)
     assert not fit["converged"]
     with pytest.raises(FitFailed, match="no candidate model converged") as caught:
@@ -236,6 +231,9 @@ def test_fit_that_does_not_converge_is_reported_and_keeps_what_is_there(
     )
     assert summary["on_region"]["counts"] > 0
     assert summary["files"] == ["stacked.fits.gz", "theta2.ecsv"]
+    with pytest.raises(FitFailed):
+        save(parse_config(content), PLAN, Path("r/fit.json"), Path("r/saved.json"))
+    assert not Path("r/saved.json").exists()
 
 
 def test_tape_is_staged_and_given_up(simulated, content, ingest):
