@@ -7,6 +7,9 @@ VENV := .venv
 # an installed uv that works, else one of our own below .tools
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo $(CURDIR)/.tools/bin/uv)
 export UV
+# modules are compiled once, at installation: some machines forbid it later, and ctapipe and gammapy
+# then take seconds more at every start
+export UV_COMPILE_BYTECODE := 1
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 SNAKEMAKE := snakemake --workflow-profile profiles/local

@@ -226,7 +226,7 @@ def _check(events: Events, observation: Observation) -> None:
 
 
 def separation(alt1, az1, alt2, az2):
-    """Angle between two directions given by altitude and azimuth, all in deg."""
+    """Angle between directions given by latitude (altitude) and longitude (azimuth), all in deg."""
     from astropy.coordinates import angular_separation
 
-    return np.degrees(angular_separation(*np.radians([az1, alt1, az2, alt2])))
+    return np.degrees(angular_separation(*map(np.radians, (az1, alt1, az2, alt2))))

@@ -224,7 +224,7 @@ def test_fit_that_does_not_converge_is_reported_and_keeps_what_is_there(
     monkeypatch.setattr("ctabatch.analysis.fit.new_workflow", few_calls)
     _, fit, reduced = run_steps(content)
     assert not fit["converged"]
-    with pytest.raises(FitFailed, match="no candidate model converged .*Call limit") as caught:
+    with pytest.raises(FitFailed, match=r"no candidate model converged .*Call limit") as caught:
         require_convergence(fit)
     assert caught.value.exit_code == 1
     summary = products(
