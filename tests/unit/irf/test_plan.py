@@ -44,7 +44,17 @@ def test_plan_counts_whole_runs_for_the_wanted_precision(config):
     assert "train" not in plan["production"]["throughput-low"]["gamma"]
 
 
-@pytest.mark.parametrize("subarray", ["CTAO-North"])
+def test_the_south_is_planned_with_its_own_pilot_table(content):
+    content["irf"] |= {"site": "CTAO-South", "subarray": "CTAO-South"}
+    content["irf"]["precision"] |= {"energy_min": "0.708 TeV", "energy_max": "7.08 TeV"}
+    content["limits"] = {}
+    plan = make_plan(parse_config(content))
+    assert plan["statistics"]["efficiency_from"] == "pilot CTAO-South"
+    assert plan["production"]["nominal"]["gamma"]["irf"]["runs"] > 0
+    assert len(plan["cards"]["nominal_gamma_irf"]["telescopes"]) == 51
+
+
+@pytest.mark.parametrize("subarray", ["CTAO-North", "CTAO-South"])
 def test_pilot_tables_are_smooth_enough_to_plan_with(checkout, subarray):
     table = read_pilot(checkout / "config" / "pilot" / f"{subarray}.ecsv")
     energy = np.geomspace(0.5, 20, 12)
