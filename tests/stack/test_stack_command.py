@@ -21,8 +21,10 @@ def stack(tmp_path, monkeypatch):
     """Run the command with a state folder of the test's own; stops what is left at the end."""
     require(xrootd_part.installed(), "XRootD is absent: make stack-install")
     # servers run as users of their own, who have to reach the folder
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(folder.stat().st_mode | 0o055)
+    for folder in (tmp_path, *tmp_path.parents):
+        mode = folder.stat().st_mode
+        if mode & 0o011 != 0o011:
+            folder.chmod(mode | 0o011)
     monkeypatch.setenv("STACK_DIR", str(tmp_path))
 
     def run(action, *options, code=0):
