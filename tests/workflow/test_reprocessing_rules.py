@@ -79,6 +79,44 @@ def test_real_events_pass_up_to_dl2(place, test_data):
     assert fetched.read_bytes() == (place.folder / name).read_bytes()
 
 
+def run_that_fails(place, name):
+    """Run the request; it fails at that file of DL0 and leaves neither DL3 nor staging."""
+    done = place.snakemake("reprocessing", "--retries", "0", config="request.yaml", check=False)
+    text = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "rule reprocessing_process" in text
+    assert name in text
+    assert place.fill.lake.requests() == []
+    assert temporary_files(place) == []
+    assert not list((place.folder / RESULTS).glob("dl3/*"))
+    assert len(place.fill.lake.search("data__type = AirShower and data__level = DL3")) == 0
+
+
+@pytest.mark.slow
+def test_dl0_that_was_truncated_before_ingest(place):
+    """The lake's checksum is that of the damaged file: the job that reads it fails, and names it."""
+    demo = yaml.safe_load((place.folder / "config/demo-reprocessing.yaml").read_text())
+    observation = demo["observation"] | {"observations": 1, "duration": "5 s", "chunk": "5 s"}
+    (place.folder / "observe.yaml").write_text(yaml.safe_dump({"observation": observation}))
+    place.run("cta-batch", "observe", "--config", "observe.yaml", "--output", "dl0")
+    (path,) = (place.folder / "dl0").glob("*.h5")
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size * 2 // 3)
+    did = put(place, path, 42)
+    run_that_fails(place, path.name)
+    assert {item.rse for item in place.fill.lake.replicas([did])} == {"TAPE"}
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_real_events_that_were_truncated_before_ingest(place, test_data):
+    name = "gamma_prod6_tel_event_header_v4.simtel.zst"
+    content = (test_data / "simtel" / name).read_bytes()
+    (place.folder / name).write_bytes(content[: len(content) * 2 // 3])
+    put(place, place.folder / name, 42)
+    run_that_fails(place, name)
+
+
 @pytest.mark.slow
 def test_failure_releases_staging_and_removes_temporary_files(place):
     """The second of two waves has a file that is no DL0."""

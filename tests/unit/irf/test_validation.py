@@ -264,6 +264,17 @@ def test_products_of_a_request_need_the_numbers_of_the_production(good, tmp_path
     assert verdicts(published)["counts"] == "skipped"
 
 
+def test_thrown_area_that_few_gammas_exceed_by_chance_passes(good, tmp_path):
+    """0.55 of the thrown area, of some thirty gammas, is within two standard deviations of 0.5."""
+    good.aeff[14, 0] = 0.55 * np.pi * 1500**2
+    verdict = {}
+    for showers in (1_000_000, 200_000_000):
+        thrown = THROWN | {"gamma": THROWN["gamma"] | {"showers": showers}}
+        subject = check(good, tmp_path, thrown=thrown)
+        verdict[showers] = verdicts(subject)["thrown_area"]
+    assert verdict == {1_000_000: "passed", 200_000_000: "failed"}
+
+
 def test_damaged_benchmarks_fail(good, tmp_path):
     path, benchmarks = good.write(tmp_path)
     benchmarks.write_bytes(benchmarks.read_bytes()[:500])

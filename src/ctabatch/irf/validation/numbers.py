@@ -28,15 +28,19 @@ def thrown_area(subject):
     """Effective areas stay well below the area over which showers were thrown.
 
     A larger fraction means that showers beyond the edge would have been seen, too: the area is cut
-    off. Bins with fewer selected events than ``minimum_counts`` are left out.
+    off. Bins with fewer selected events than ``minimum_counts`` are left out, and so are those whose
+    excess is within two standard deviations of counting: a few electrons reach any fraction by chance.
     """
     area = subject.finite_component("aeff")
     limit = subject.settings.thrown_area_fraction
     largest = {}
     for particle, component in {"gamma": area, **subject.irf.other_areas}.items():
         fraction = component.data / subject.thrown_area(particle)
-        selected = fraction * subject.thrown_in_bins(particle, component)
-        bad = (fraction >= limit) & (selected >= subject.settings.minimum_counts)
+        thrown = subject.thrown_in_bins(particle, component)
+        selected = fraction * thrown
+        # binomial, for the fraction that is the limit
+        chance = np.sqrt(limit * (1 - limit) / np.maximum(thrown, 1e-9))
+        bad = (fraction >= limit + 2 * chance) & (selected >= subject.settings.minimum_counts)
         what = f"{component.name} reaches {limit:g} of the thrown area or more"
         fail_in_bins(component, bad, what, fraction, fraction)
         largest[particle] = fraction.max()
