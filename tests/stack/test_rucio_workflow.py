@@ -1,4 +1,4 @@
-"""The whole chain on a Rucio server: IRF, DL0 on tape, reprocessing and analysis, as a person runs it."""
+"""The whole chain on a Rucio server: IRF, DL0 on tape, reprocessing and analysis, as by a person."""
 
 import json
 import os
