@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -44,6 +45,24 @@ class GridCheckout:
     def add(self):
         """Put all files under version control: those go to the workers."""
         subprocess.run(["git", "-C", self.folder, "add", "-A"], check=True)
+
+    def copy(self, *names):
+        """Copy folders of this repository."""
+        for name in names:
+            shutil.copytree(REPOSITORY / name, self.folder / name)
+
+    def call(self, *command):
+        """Run a command to its end; returns its output."""
+        done = subprocess.run(
+            list(map(str, command)),
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
 
     def stored(self, name):
         """Return a file of the storage, seen from the server's side."""

@@ -7,14 +7,13 @@ in the middle, and the product must be the one that this machine makes alone.
 import asyncio
 import json
 import re
-import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
 
 import pytest
 
-from grid_checkout import PATIENCE, REPOSITORY, GridCheckout
+from grid_checkout import PATIENCE, GridCheckout
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(2 * PATIENCE)]
 
@@ -36,8 +35,7 @@ def new_checkout(dirac9, start_part, tmp_path_factory):
     def make(*names):
         folder = tmp_path_factory.mktemp("grid")
         checkout = GridCheckout(folder, dirac9, storage)
-        for name in names:
-            shutil.copytree(REPOSITORY / name, folder / name)
+        checkout.copy(*names)
         return checkout
 
     return make
