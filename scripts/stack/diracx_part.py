@@ -101,7 +101,9 @@ def _prepare(state: State) -> None:
     (state.folder / "faults.json").write_text("[]\n")
 
 
-def trust(state: State, vo: str, issuer: str, client: str, users: list[str]) -> None:
+def trust(
+    state: State, vo: str, issuer: str, client: str, users: list[str], known: tuple[str, ...] = ()
+) -> None:
     """Add a virtual organisation whose people log in at another identity provider.
 
     Parameters
@@ -115,14 +117,16 @@ def trust(state: State, vo: str, issuer: str, client: str, users: list[str]) -> 
     client : str
         Name under which it knows this server.
     users : list of str
-        Subjects of its tokens; all are in the group ``<vo>_user``.
+        Subjects of its tokens that are in the group ``<vo>_user``.
+    known : tuple of str
+        Subjects that are registered, and in no group.
     """
     repository = state.folder / "cs"
     configuration = json.loads((repository / "default.yml").read_text())
     configuration["Registry"][vo] = {
         "DefaultGroup": f"{vo}_user",
         "IdP": {"URL": issuer, "ClientID": client},
-        "Users": {user: {"PreferedUsername": user} for user in users},
+        "Users": {user: {"PreferedUsername": user} for user in (*users, *known)},
         "Groups": {f"{vo}_user": {"Properties": ["NormalUser"], "Users": users}},
     }
     (repository / "default.yml").write_text(json.dumps(configuration, indent=1))

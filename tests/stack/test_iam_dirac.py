@@ -17,7 +17,9 @@ def server(start_part):
     import diracx_part
 
     iam, diracx = start_part("iam"), start_part("diracx")
-    diracx_part.trust(diracx, "ctao", iam.env()["IAM_ISSUER"], "diracx", ["pi", "member"])
+    diracx_part.trust(
+        diracx, "ctao", iam.env()["IAM_ISSUER"], "diracx", ["pi", "member"], ("outsider",)
+    )
     return diracx.env()["DIRACX_URL"]
 
 
@@ -74,6 +76,18 @@ def test_login_whoami_logout(here):
     done = cta_batch("whoami", "--service", "dirac", "--config", "config.yaml")
     assert done.returncode == 1
     assert "log in: cta-batch login --service dirac" in done.stderr
+
+
+def test_the_server_gives_nothing_to_who_is_no_member(here):
+    """Whatever our own check of the membership says: without a token nothing can be submitted."""
+    code, out, errors = log_in(here, "outsider")
+    assert code == 1
+    assert "User is not a member of the requested group (outsider, ctao_user)" in errors
+    assert "Traceback" not in out + errors
+    assert not (here / "credentials.json").exists()
+    done = cta_batch("jobs", "list", "--backend", "dirac", "--config", "config.yaml")
+    assert done.returncode == 1
+    assert "log in" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def _prepare(settings: DiracLogin) -> None:
 
 def _run(action: Coroutine, settings: DiracLogin) -> Any:
     """Run a coroutine of DiracX's; its errors, of three libraries, become ours."""
-    from azure.core.exceptions import AzureError, ClientAuthenticationError
+    from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
     from httpx2 import HTTPError
 
     url = os.environ["DIRACX_URL"]
@@ -93,6 +93,14 @@ def _run(action: Coroutine, settings: DiracLogin) -> Any:
         return asyncio.run(action)
     except ClientAuthenticationError:
         raise NotLoggedIn("DiracX does not know you", HINT) from None
+    except HttpResponseError as error:
+        if error.status_code != 403:
+            raise IamError(
+                f"the DiracX server {url} failed (HTTP {error.status_code})", "try again later"
+            ) from None
+        raise IamError(
+            f"DiracX refuses you: {_detail(error)}", "ask the managers of the virtual organisation"
+        ) from None
     except (AzureError, HTTPError) as error:
         raise IamError(
             f"the DiracX server {url} does not answer ({type(error).__name__})", "try again later"
@@ -104,3 +112,11 @@ def _run(action: Coroutine, settings: DiracLogin) -> Any:
         if "credentials" in text:
             raise NotLoggedIn("you are not logged in to DIRAC", HINT) from None
         raise IamError(f"DiracX refuses the login: {text}", HINT) from None
+
+
+def _detail(error: Any) -> str:
+    """What the server said, without secrets."""
+    try:
+        return clean(error.response.json()["detail"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return clean(error)
