@@ -29,8 +29,11 @@ def here(server, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DIRACX_URL", "")
     monkeypatch.setenv("DIRACX_CREDENTIALS_PATH", str(tmp_path / "credentials.json"))
-    iam = {"dirac": {"url": server, "vo": "ctao"}}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"iam": iam}))
+    content = {
+        "iam": {"dirac": {"url": server, "vo": "ctao"}},
+        "compute": {"dirac": {"url": server}},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
     return tmp_path
 
 
