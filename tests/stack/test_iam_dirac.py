@@ -90,7 +90,7 @@ def test_the_server_gives_nothing_to_who_is_no_member(here):
     assert not (here / "credentials.json").exists()
     done = cta_batch("jobs", "list", "--backend", "dirac", "--config", "config.yaml")
     assert done.returncode == 1
-    assert "log in" in done.stderr
+    assert "not logged in" in done.stderr
 
 
 @pytest.mark.parametrize(
