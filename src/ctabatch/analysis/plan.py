@@ -3,13 +3,10 @@
 ``plan.json`` alone decides the shape of the workflow, so that workers need no lake.
 """
 
-import json
 import math
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from ctabatch import __version__
 from ctabatch.analysis.irfs import match_irfs
 from ctabatch.analysis.models import check_models
 from ctabatch.analysis.select import find_observations, select
@@ -25,9 +22,7 @@ from ctabatch.iam.identity import current_identity
 from ctabatch.identity import digest
 from ctabatch.lake.base import DataLake
 from ctabatch.lake.open import open_lake
-
-#: Format of ``plan.json``.
-PLAN_FORMAT = 1
+from ctabatch.plans import claim_folder, head
 
 #: Bytes that a job asks for: one observation in memory at a time.
 MEMORY = 1_500_000_000
@@ -80,11 +75,7 @@ def make_plan(config: Configuration, where: str = "configuration") -> dict:
     ctabatch.errors.BatchError
         An observation can't be used and the request says to stop; all of them are listed.
     """
-    request = config.analysis
-    if request is None:
-        raise InputError(
-            "has no section 'analysis'", where, "see: cta-batch config explain analysis"
-        )
+    request = config.section("analysis", where)
     models = check_models(request)
     lake, person = open_lake(config.lake), current_identity(config)
     found = find_observations(lake, request.data, person, lake_name(config.lake))
@@ -96,14 +87,9 @@ def make_plan(config: Configuration, where: str = "configuration") -> dict:
     earlier = lake.search(f"analysis__request_digest = '{digest(identity)}'", columns=[])
     groups = _groups(usable, request.group_size)
     plan = {
-        "format": PLAN_FORMAT,
-        "name": request.name,
-        "digest": digest(identity),
+        **head(request, digest(identity), _versions()),
         "revision": 1 + _revisions(earlier["did"]),
         "person": str(person),
-        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
-        "software": {"ctabatch": __version__} | _versions(),
-        "request": json.loads(request.model_dump_json()),
         "models": models,
         "observations": [
             _observation(row, group) for group, rows in enumerate(groups) for row in rows
@@ -124,15 +110,13 @@ def make_plan(config: Configuration, where: str = "configuration") -> dict:
 def write_plan(plan: dict, path: Path) -> None:
     """Write ``plan.json``; refuses a folder with results of another request of the same name."""
     path = Path(path)
-    identity = path.with_name("request.json")
-    if identity.is_file() and read_json(identity)["digest"] != plan["digest"]:
-        raise InputError(
-            f"{path.parent} holds results of another request of the name {plan['name']!r} (or the "
-            "observations or models have changed)",
-            "analysis.name",
-            "a name that is not in use, or remove that folder",
-        )
-    write_json(identity, {"name": plan["name"], "digest": plan["digest"]})
+    claim_folder(
+        path,
+        plan,
+        "analysis.name",
+        {"digest": plan["digest"]},
+        ", or the observations or models have changed",
+    )
     write_json(path, plan)
 
 

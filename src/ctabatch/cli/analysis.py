@@ -1,14 +1,11 @@
 """``cta-batch analysis``: analyse DL3 observations with Gammapy."""
 
-from pathlib import Path
-
 import click
 
 from ctabatch.cli.analysis_steps import STEPS
-from ctabatch.cli.options import config_option, read_config
-
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
+from ctabatch.cli.options import FILE, FOLDER, config_option, json_option, read_config
+from ctabatch.cli.output import print_result
+from ctabatch.cli.plans import make_and_print, plan_output_option, read_to_show, show_options
 
 
 @click.group()
@@ -24,9 +21,9 @@ def analysis():
 
 @analysis.command()
 @config_option
-@click.option("--output", type=FILE, help="Write plan.json here.")
+@plan_output_option
 @click.option("--job", type=FILE, help="Write the plan here, too, for jobs on other machines.")
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@json_option
 def plan(config_path, output, job, as_json):
     """Say which observations an analysis will use, and what it costs, before anything is done.
 
@@ -37,28 +34,17 @@ def plan(config_path, output, job, as_json):
     Example:
       cta-batch analysis plan --config config/demo-analysis.yaml
     """
-    import json
-
     from ctabatch.analysis.describe import describe_plan
     from ctabatch.analysis.plan import make_plan, write_plan
     from ctabatch.files import write_json
-    from ctabatch.irf.plan import check_folder
 
-    config, where = read_config(config_path)
-    if output is not None:
-        check_folder(output.parent)
-    content = make_plan(config, where)
-    if output is not None:
-        write_plan(content, output)
+    content = make_and_print(config_path, output, as_json, make_plan, write_plan, describe_plan)
     if job is not None:
         write_json(job, content)
-    click.echo(json.dumps(content, indent=2) if as_json else describe_plan(content))
 
 
 @analysis.command()
-@click.argument("folder", type=FOLDER, required=False)
-@click.option("--plan", "plan_path", type=FILE, help="Show this plan instead of results.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@show_options
 def show(folder, plan_path, as_json):
     """Show the results of an analysis; exits 1 if no fit converged.
 
@@ -67,23 +53,14 @@ def show(folder, plan_path, as_json):
       cta-batch analysis show results/analysis/demo
       cta-batch analysis show --plan results/analysis/demo/plan.json
     """
-    import json
-
     from ctabatch.analysis.describe import describe_plan, describe_results, read_results
     from ctabatch.analysis.fit import require_convergence
-    from ctabatch.errors import InputError
-    from ctabatch.files import read_json
 
-    if plan_path is None and folder is None:
-        raise InputError(
-            "names nothing to show", "analysis show", "a folder of results, or --plan FILE"
-        )
+    content = read_to_show("analysis show", folder, plan_path, read_results)
     if plan_path is not None:
-        content = read_json(plan_path)
-        click.echo(json.dumps(content, indent=2) if as_json else describe_plan(content))
+        print_result(content, as_json, describe_plan)
         return
-    content = read_results(folder)
-    click.echo(json.dumps(content, indent=2) if as_json else describe_results(content))
+    print_result(content, as_json, describe_results)
     require_convergence(content)
 
 

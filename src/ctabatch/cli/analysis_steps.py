@@ -1,21 +1,14 @@
 """Steps of the analysis workflow, called by its rules; each can be run by hand, too."""
 
-from pathlib import Path
-
 import click
 
-from ctabatch.cli.options import config_option, read_config
+from ctabatch.cli.options import FILE, config_option, output_option, plan_option, read_config
 from ctabatch.cli.output import ProgressBar
 
-FILE = click.Path(path_type=Path, dir_okay=False)
-plan_option = click.option(
-    "--plan", "plan_path", type=FILE, required=True, help="The plan, plan.json."
-)
 group_option = click.option(
     "--group", type=click.IntRange(min=0), required=True, help="Number of the group, from 0."
 )
 fit_option = click.option("--fit", "fit_path", type=FILE, required=True, help="Result of the fit.")
-output_option = click.option("--output", type=FILE, required=True, help="File to write.")
 reduced_argument = click.argument("reduced", type=FILE, nargs=-1, required=True)
 
 

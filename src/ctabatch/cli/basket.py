@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from ctabatch.cli.lake import CONFIG, JSON, open_configured
+from ctabatch.cli.lake import CONFIG, open_configured
+from ctabatch.cli.options import json_option
 from ctabatch.cli.output import ProgressBar, print_json, print_table, size_text
 from ctabatch.cli.selection import selection_options
 
@@ -40,7 +41,7 @@ def basket():
 @click.option("--with-metadata", is_flag=True, help="'fetch' writes their metadata, too.")
 @click.option("--with-logs", is_flag=True, help="Add the logs of what made them, where kept.")
 @_BASKET
-@JSON
+@json_option
 @CONFIG
 def add(what, project, selection, with_metadata, with_logs, name, as_json, config_path):
     """Put files in, each once.
@@ -78,7 +79,7 @@ def add(what, project, selection, with_metadata, with_logs, name, as_json, confi
 @_BASKET
 @click.option("--names", is_flag=True, help="List the baskets there are.")
 @click.option("--dids", is_flag=True, help="Only the DIDs of files that can be used, one a line.")
-@JSON
+@json_option
 @CONFIG
 def list_(name, names, dids, as_json, config_path):
     """Show what is in a basket, its volume, and what became stale.
@@ -260,7 +261,7 @@ def import_(file, name, config_path):
 @basket.command()
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False), help="Folder.")
 @_BASKET
-@JSON
+@json_option
 @CONFIG
 def fetch(output, name, as_json, config_path):
     """Copy the files of a basket to a folder, verified.

@@ -5,10 +5,9 @@ from pathlib import Path
 import click
 
 from ctabatch.cli.concordia_steps import STEPS
-from ctabatch.cli.options import DEFAULT_CONFIG, read_config
-
-FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
+from ctabatch.cli.options import DEFAULT_CONFIG, FILE, FOLDER, json_option, read_config
+from ctabatch.cli.output import print_result
+from ctabatch.cli.plans import plan_output_option
 
 
 def config_options(function):
@@ -29,8 +28,7 @@ def read_request(config_file, config_path):
     if config_file and config_path:
         raise InputError("is given twice", "CONFIG", "as argument or by --config")
     config, where = read_config(config_file or config_path or str(DEFAULT_CONFIG))
-    if config.concordia is None:
-        raise InputError("section 'concordia' is missing", where)
+    config.section("concordia", where)
     return config
 
 
@@ -49,7 +47,7 @@ def concordia():
 
 @concordia.command()
 @config_options
-@click.option("--output", "-o", type=FILE, help="Write plan.json here.")
+@plan_output_option
 @click.option(
     "--after",
     "previous",
@@ -61,7 +59,7 @@ def concordia():
     "--backend",
     help="Back end that the runs are for: membership is checked, and that workers can fetch the image.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@json_option
 def plan(config_file, config_path, output, previous, backend, as_json):
     """Say which image and runs a request needs, and what will happen to get them.
 
@@ -72,13 +70,14 @@ def plan(config_file, config_path, output, previous, backend, as_json):
       cta-batch concordia plan config/test/concordia.yaml
       cta-batch concordia plan config/test/concordia.yaml --backend dirac
     """
-    import json
-
     from ctabatch.concordia.plan import make_plan
     from ctabatch.concordia.summary import describe_plan
     from ctabatch.files import write_json
+    from ctabatch.plans import check_folder
 
     config = read_request(config_file, config_path)
+    if output:
+        check_folder(output.parent)
     if backend:
         from ctabatch.concordia.membership import check_login
 
@@ -86,7 +85,7 @@ def plan(config_file, config_path, output, previous, backend, as_json):
     content = make_plan(config.concordia, previous, shared=backend not in ("dirac", "egi"))
     if output:
         write_json(output, content)
-    click.echo(json.dumps(content, indent=2) if as_json else describe_plan(content))
+    print_result(content, as_json, describe_plan)
 
 
 @concordia.command()
@@ -129,7 +128,7 @@ def build(config_file, config_path, output, plan_path, job):
     show_default=True,
     help="Folder of the local images.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def show(what, store, as_json):
     """Print what an image is, what a plan will do, or what came out of a request.
 
@@ -142,8 +141,6 @@ def show(what, store, as_json):
       cta-batch concordia show results/concordia/test-light-pool/plan.json
       cta-batch concordia show results/concordia/test-light-pool
     """
-    import json
-
     from ctabatch.concordia.plan import Plan
     from ctabatch.concordia.store import Store
     from ctabatch.concordia.summary import describe_plan, describe_summary, read_summary
@@ -162,7 +159,7 @@ def show(what, store, as_json):
         def text(record):
             return _describe_image(record, images.image(record["options_digest"]))
 
-    click.echo(json.dumps(content, indent=2) if as_json else text(content))
+    print_result(content, as_json, text)
 
 
 def _describe_image(record, path):

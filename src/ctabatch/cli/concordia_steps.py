@@ -4,12 +4,14 @@ from pathlib import Path
 
 import click
 
-from ctabatch.cli.options import config_option, read_config
-
-FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
-PLAN = click.option("--plan", "plan_path", type=FILE, required=True, help="The plan.")
-OUTPUT = click.option("--output", "-o", type=FILE, required=True, help="JSON file to write.")
+from ctabatch.cli.options import (
+    FILE,
+    FOLDER,
+    config_option,
+    output_option,
+    plan_option,
+    read_config,
+)
 
 
 @click.command()
@@ -79,8 +81,8 @@ def fetch_image(job_path):
 
 
 @click.command()
-@PLAN
-@OUTPUT
+@plan_option
+@output_option
 @click.option("--config", "config_path", help="Configuration; writes sidecars of the products.")
 @click.option("--partial", is_flag=True, help="Missing runs are no error.")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
@@ -114,9 +116,9 @@ def manifest(plan_path, output, config_path, partial, folders):
 
 @click.command()
 @config_option
-@PLAN
+@plan_option
 @click.option("--manifest", "manifest_path", type=FILE, required=True, help="The manifest.")
-@OUTPUT
+@output_option
 def ingest(config_path, plan_path, manifest_path, output):
     """Put the products of a complete request into the data lake, with their metadata.
 
@@ -134,8 +136,8 @@ def ingest(config_path, plan_path, manifest_path, output):
 
 
 @click.command()
-@PLAN
-@OUTPUT
+@plan_option
+@output_option
 @click.option("--report", type=FILE, help="HTML page to write.")
 def summarise(plan_path, output, report):
     """Write the closing summary of a request, and its report.

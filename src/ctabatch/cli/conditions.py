@@ -1,9 +1,11 @@
 """``cta-batch conditions``: look at the conditions database, and fill a shared one."""
 
-import json
 from pathlib import Path
 
 import click
+
+from ctabatch.cli.options import json_option
+from ctabatch.cli.output import print_json
 
 
 def _settings(config, url, folder):
@@ -29,9 +31,6 @@ def _database(command):
     return command
 
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-
-
 @click.group()
 def conditions():
     """Show what held at a site during a time; fill a shared database.
@@ -47,7 +46,7 @@ def conditions():
 @conditions.command("list")
 @click.option("--site", help="Only this site.")
 @_database
-@_as_json
+@json_option
 def list_command(site, config, url, folder, as_json):
     """List conditions and named periods.
 
@@ -66,7 +65,7 @@ def list_command(site, config, url, folder, as_json):
             for p in named
         ]
         content = {"conditions": [c.model_dump(mode="json") for c in found], "periods": periods}
-        click.echo(json.dumps(content, indent=2))
+        print_json(content)
         return
     for item in found:
         span = interval_text(item.valid_from, item.valid_to)
@@ -80,7 +79,7 @@ def list_command(site, config, url, folder, as_json):
 @click.argument("period")
 @click.option("--version", help="Version of the conditions; the newest by default.")
 @_database
-@_as_json
+@json_option
 def show(site, period, version, config, url, folder, as_json):
     """Show the conditions of SITE that hold during PERIOD, an ISO interval or a name.
 
@@ -98,7 +97,7 @@ def show(site, period, version, config, url, folder, as_json):
     if as_json:
         content = item.model_dump(mode="json")
         content["atmosphere"] = {"name": item.atmosphere} | atmosphere.model_dump(mode="json")
-        click.echo(json.dumps(content, indent=2))
+        print_json(content)
         return
     unavailable = ", ".join(map(str, item.telescopes_unavailable)) or "none"
     for name, value in {
@@ -120,7 +119,7 @@ def show(site, period, version, config, url, folder, as_json):
 @click.option("--url", required=True, help="postgresql://user@host/database or sqlite:///FILE.")
 @click.option("--folder", help="Folder with the YAML files.", default=None)
 @click.option("--replace", is_flag=True, help="Replace what is there with other content.")
-@_as_json
+@json_option
 def fill(url, folder, replace, as_json):
     """Make the tables of a shared database and fill them from the YAML files.
 
@@ -138,7 +137,7 @@ def fill(url, folder, replace, as_json):
     engine = database.connect(settings.url, create=True)
     done = database.call(lambda: filling.fill(engine, content, replace=replace), engine)
     if as_json:
-        click.echo(json.dumps(vars(done), indent=2))
+        print_json(vars(done))
         return
     for what in done.added:
         click.echo(f"added {what}")

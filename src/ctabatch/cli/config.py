@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
+from ctabatch.cli.options import json_option
+from ctabatch.cli.output import print_json
+
 #: Targets of the workflow; each needs the section of the same name.
 TARGETS = ("irf", "reprocessing", "analysis", "concordia")
-
-_as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
 
 @click.group()
@@ -24,7 +25,7 @@ def config():
 
 @config.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@_as_json
+@json_option
 def check(file, as_json):
     """Check the configuration FILE; exit 2 and one line if it has a mistake.
 
@@ -84,7 +85,7 @@ def schema(write):
 
 @config.command()
 @click.argument("key")
-@_as_json
+@json_option
 def explain(key, as_json):
     """Explain KEY: meaning, unit, what is allowed, default, example.
 
@@ -97,7 +98,7 @@ def explain(key, as_json):
 
     entry, *below = find(key)
     if as_json:
-        click.echo(json.dumps([_content(item) for item in (entry, *below)], indent=2))
+        print_json([_content(item) for item in (entry, *below)])
         return
     click.echo(f"{entry.key}: {entry.meaning}")
     if not entry.section:

@@ -1,11 +1,9 @@
 """``cta-batch dl3``: make, verify and index DL3 files of observations."""
 
-from pathlib import Path
-
 import click
 
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
+from ctabatch.cli.options import FILE, FOLDER, json_option, read_config
+from ctabatch.cli.output import ProgressBar, print_result
 
 
 @click.group()
@@ -72,8 +70,6 @@ def create(
           --irf IRF.fits.gz --select config/pipeline/irf.yaml --observation OBS.json \\
           --output OBS.dl3.fits.gz
     """
-    from ctabatch.cli.options import read_config
-    from ctabatch.cli.output import ProgressBar
     from ctabatch.dl3.create import create_dl3
     from ctabatch.errors import InputError
     from ctabatch.files import read_json
@@ -119,7 +115,7 @@ def create(
     "--max-irf-azimuth", type=float, help="Largest difference of azimuth from the IRF's, deg."
 )
 @click.option("--report-only", is_flag=True, help="Exit 0 even if a check fails.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def verify(
     files,
     observation,
@@ -136,7 +132,6 @@ def verify(
     Example:
       cta-batch dl3 verify OBS.dl3.fits.gz --observation OBS.json --output verification.json
     """
-    from ctabatch.cli.output import print_json
     from ctabatch.dl3.observation import Observation
     from ctabatch.dl3.verification import Limits, describe, verify_files
     from ctabatch.errors import ValidationFailed
@@ -145,10 +140,7 @@ def verify(
     limits = Limits(**{key: value for key, value in given.items() if value is not None})
     known = [Observation.read(path) for path in observation]
     result = verify_files(files, known, limits, output)
-    if as_json:
-        print_json(result)
-    else:
-        click.echo(describe(result))
+    print_result(result, as_json, describe)
     if not result["passed"] and not report_only:
         raise ValidationFailed("a DL3 file did not pass its checks", "see the failed checks above")
 

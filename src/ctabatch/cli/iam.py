@@ -2,7 +2,7 @@
 
 import click
 
-from ctabatch.cli.options import DEFAULT_CONFIG, read_config
+from ctabatch.cli.options import DEFAULT_CONFIG, json_option, read_config
 from ctabatch.cli.output import print_json
 
 DIRAC = "dirac"
@@ -112,7 +112,7 @@ def logout(provider, service, config_path):
 @_PROVIDER
 @click.option("--all", "everyone", is_flag=True, help="All providers of the configuration.")
 @click.option("--service", type=click.Choice([DIRAC]), help="Ask DIRAC instead.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@json_option
 @_CONFIG
 def whoami(provider, everyone, service, as_json, config_path):
     """Show name, groups, roles and projects of a login, and when it ends.

@@ -5,10 +5,9 @@ from pathlib import Path
 import click
 
 from ctabatch.cli.irf_steps import STEPS
-from ctabatch.cli.options import config_option, read_config
-
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
+from ctabatch.cli.options import FILE, FOLDER, config_option, json_option, read_config
+from ctabatch.cli.output import print_result
+from ctabatch.cli.plans import make_and_print, plan_output_option, read_to_show, show_options
 
 
 @click.group()
@@ -25,36 +24,26 @@ def irf():
 
 @irf.command()
 @config_option
-@click.option("--output", type=FILE, help="Write plan.json here, and binning.yaml beside it.")
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@plan_output_option
+@json_option
 def plan(config_path, output, as_json):
     """Say what a request will do and cost, before anything is done.
 
     Looks up the conditions and the data lake, counts the events that the wanted precision needs and
-    refuses what passes the limits.
+    refuses what passes the limits. Beside the plan goes binning.yaml, with the bins for ctapipe.
 
     \b
     Example:
       cta-batch irf plan --config config/config.yaml
     """
-    import json
-
     from ctabatch.irf.describe import describe_plan
-    from ctabatch.irf.plan import check_folder, make_plan, write_plan
+    from ctabatch.irf.plan import make_plan, write_plan
 
-    config, where = read_config(config_path)
-    if output is not None:
-        check_folder(output.parent)
-    content = make_plan(config, where)
-    if output is not None:
-        write_plan(content, output)
-    click.echo(json.dumps(content, indent=2) if as_json else describe_plan(content))
+    make_and_print(config_path, output, as_json, make_plan, write_plan, describe_plan)
 
 
 @irf.command()
-@click.argument("folder", type=FOLDER, required=False)
-@click.option("--plan", "plan_path", type=FILE, help="Show this plan instead of results.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@show_options
 def show(folder, plan_path, as_json):
     """Show the results of a request: products, where they lie, how long and how much.
 
@@ -63,23 +52,11 @@ def show(folder, plan_path, as_json):
       cta-batch irf show results/irf/demo
       cta-batch irf show --plan results/irf/demo/plan.json
     """
-    import json
+    from ctabatch.irf.describe import describe_plan
+    from ctabatch.irf.summary import describe_summary, read_summary
 
-    from ctabatch.errors import InputError
-    from ctabatch.files import read_json
-
-    if plan_path is None and folder is None:
-        raise InputError("names nothing to show", "irf show", "a folder of results, or --plan FILE")
-    if plan_path is not None:
-        from ctabatch.irf.describe import describe_plan as describe
-
-        content = read_json(plan_path)
-    else:
-        from ctabatch.irf.summary import describe_summary as describe
-        from ctabatch.irf.summary import read_summary
-
-        content = read_summary(folder)
-    click.echo(json.dumps(content, indent=2) if as_json else describe(content))
+    content = read_to_show("irf show", folder, plan_path, read_summary)
+    print_result(content, as_json, describe_summary if plan_path is None else describe_plan)
 
 
 @irf.command()
@@ -90,7 +67,7 @@ def show(folder, plan_path, as_json):
 @click.option("--output", type=FILE, help="Write validation.json here (with --plan).")
 @click.option("--plots", type=FOLDER, help="Write plots into this folder (with --plan).")
 @click.option("--report-only", is_flag=True, help="Exit 0 even if a check fails.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def validate(product, config_path, plan_path, folder, output, plots, report_only, as_json):
     """Check an IRF: every check has a name, a verdict and a reason.
 
@@ -102,8 +79,6 @@ def validate(product, config_path, plan_path, folder, output, plots, report_only
       cta-batch irf validate Prod5-North-20deg-....fits.gz
       cta-batch irf validate --plan results/irf/demo/plan.json --output validation.json
     """
-    import json
-
     from ctabatch.errors import InputError, ValidationFailed
     from ctabatch.irf.checking import describe_result, validate_file, validate_plan
 
@@ -115,7 +90,7 @@ def validate(product, config_path, plan_path, folder, output, plots, report_only
         result = validate_file(product, config.validation if config else None)
     else:
         raise InputError("names nothing to check", "irf validate", "an IRF file, or --plan FILE")
-    click.echo(json.dumps(result, indent=2) if as_json else describe_result(result))
+    print_result(result, as_json, describe_result)
     if not result["passed"] and not report_only:
         raise ValidationFailed("the product did not pass its checks", "see the failed checks above")
 

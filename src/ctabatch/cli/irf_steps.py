@@ -1,21 +1,21 @@
 """Steps of the IRF workflow, called by its rules; each can be run by hand, too."""
 
-from pathlib import Path
-
 import click
 
-from ctabatch.cli.options import config_option, read_config
-
-FILE = click.Path(path_type=Path, dir_okay=False)
-plan_option = click.option(
-    "--plan", "plan_path", type=FILE, required=True, help="The plan, plan.json."
+from ctabatch.cli.options import (
+    FILE,
+    FOLDER,
+    config_option,
+    output_option,
+    plan_option,
+    read_config,
 )
+
 folder_option = click.option(
     "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Folder of the products; beside the plan by default.",
 )
-output_option = click.option("--output", type=FILE, required=True, help="File to write.")
 
 
 @click.command()

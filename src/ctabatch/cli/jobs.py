@@ -5,10 +5,9 @@ from pathlib import Path
 
 import click
 
-from ctabatch.cli.options import DEFAULT_CONFIG, read_config
+from ctabatch.cli.options import DEFAULT_CONFIG, FOLDER, json_option, read_config
 from ctabatch.cli.output import print_json, print_table
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 #: Most jobs whose logs are printed at once.
 _LOGS_AT_ONCE = 20
 
@@ -86,7 +85,7 @@ def jobs():
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Most rows."
 )
-@_JSON
+@json_option
 @_server
 def list_(ids, run, rule, state, limit, as_json, config_path, backend):
     """List jobs, failures first.
@@ -123,7 +122,7 @@ def list_(ids, run, rule, state, limit, as_json, config_path, backend):
     show_default=True,
     help="Seconds between two looks, with --watch.",
 )
-@_JSON
+@json_option
 @_server
 def status(ids, run, rule, state, watch, interval, as_json, config_path, backend):
     """Count jobs by run, state and site, failures first.
@@ -199,11 +198,11 @@ def logs(ids, run, rule, state, lines, config_path, backend):
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     required=True,
     help="Folder; each job gets one of its own in it.",
 )
-@_JSON
+@json_option
 @_server
 def fetch(ids, run, rule, state, output, as_json, config_path, backend):
     """Fetch the output sandboxes of jobs.
@@ -227,7 +226,7 @@ def fetch(ids, run, rule, state, output, as_json, config_path, backend):
 
 @jobs.command()
 @_selection
-@_JSON
+@json_option
 @_server
 def kill(ids, run, rule, state, as_json, config_path, backend):
     """Kill jobs in one call: some by number, or those of a run.

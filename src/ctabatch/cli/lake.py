@@ -2,7 +2,7 @@
 
 import click
 
-from ctabatch.cli.options import DEFAULT_CONFIG, read_config
+from ctabatch.cli.options import DEFAULT_CONFIG, json_option, read_config
 from ctabatch.cli.output import ProgressBar, print_json, print_table, size_text
 
 CONFIG = click.option(
@@ -11,7 +11,6 @@ CONFIG = click.option(
     help="Configuration whose section 'lake' is used, '-' for standard input; by default "
     f"{DEFAULT_CONFIG} if it exists, else the embedded lake in the folder 'lake'.",
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 _WHAT = click.argument("what", nargs=-1, required=True, metavar="DID|QUERY...")
 
 
@@ -54,7 +53,7 @@ def lake():
 @click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False))
 @click.option("--dataset", help="DID of a dataset to attach the files to; made and closed.")
 @click.option("--rse", help="Storage element; the configured one by default.")
-@JSON
+@json_option
 @CONFIG
 def ingest(files, dataset, rse, as_json, config_path):
     """Take products in, described by their sidecars.
@@ -85,7 +84,7 @@ def ingest(files, dataset, rse, as_json, config_path):
 @lake.command()
 @_WHAT
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False), help="Folder.")
-@JSON
+@json_option
 @CONFIG
 def fetch(what, output, as_json, config_path):
     """Copy files to a folder and verify their checksums.
@@ -111,7 +110,7 @@ def fetch(what, output, as_json, config_path):
 
 @lake.command()
 @_WHAT
-@JSON
+@json_option
 @CONFIG
 def volume(what, as_json, config_path):
     """Count files and bytes, each file once.
@@ -131,7 +130,7 @@ def volume(what, as_json, config_path):
 @lake.command()
 @click.argument("what", nargs=-1, metavar="[DID|QUERY...]")
 @click.option("--clean", is_flag=True, help="Remove leftovers of killed processes (local lake).")
-@JSON
+@json_option
 @CONFIG
 def verify(what, clean, as_json, config_path):
     """Check the disk copies of files.
@@ -171,7 +170,7 @@ def verify(what, clean, as_json, config_path):
 @lake.command()
 @_WHAT
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Set a key; repeatable.")
-@JSON
+@json_option
 @CONFIG
 def metadata(what, changes, as_json, config_path):
     """Show metadata, or set keys of all the files named.
@@ -223,7 +222,7 @@ def _seconds(_context, _option, text):
 )
 @click.option("--wait/--no-wait", default=True, help="Wait until all is on disk.")
 @click.option("--timeout", type=click.FloatRange(min=0), help="Seconds to wait at most.")
-@JSON
+@json_option
 @CONFIG
 def stage(what, rse, lifetime, wait, timeout, as_json, config_path):
     """Ask for disk copies of files on tape, and wait for them.
@@ -274,7 +273,7 @@ def release(ids, config_path):
 
 
 @lake.command()
-@JSON
+@json_option
 @CONFIG
 def requests(as_json, config_path):
     """List the staging requests that are held.

@@ -1,10 +1,8 @@
 """``cta-batch observe``: the open simulator observes a source and writes DL0."""
 
-from pathlib import Path
-
 import click
 
-from ctabatch.cli.options import config_option, read_config
+from ctabatch.cli.options import FOLDER, config_option, read_config
 
 
 @click.command()
@@ -12,7 +10,7 @@ from ctabatch.cli.options import config_option, read_config
 @click.option(
     "--output",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     required=True,
     help="Folder of the DL0 files.",
 )

@@ -7,6 +7,9 @@ import click
 
 DEFAULT_CONFIG = Path("config/config.yaml")
 
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
 config_option = click.option(
     "--config",
     "config_path",
@@ -14,6 +17,12 @@ config_option = click.option(
     show_default=True,
     help="Configuration file; '-' reads it from standard input.",
 )
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+plan_option = click.option(
+    "--plan", "plan_path", type=FILE, required=True, help="The plan, plan.json."
+)
+output_option = click.option("--output", "-o", type=FILE, required=True, help="File to write.")
 
 
 def read_config(path: str):

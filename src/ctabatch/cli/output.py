@@ -12,6 +12,14 @@ def print_json(content):
     click.echo(json.dumps(content, indent=2))
 
 
+def print_result(content, as_json, describe):
+    """Print a result: as JSON, or as the text that `describe` makes of it."""
+    if as_json:
+        print_json(content)
+    else:
+        click.echo(describe(content))
+
+
 class ProgressBar:
     """A bar on a terminal; as context it gives the callback, None elsewhere.
 

@@ -1,15 +1,14 @@
 """``cta-batch profiles``: the Snakemake profiles of this project."""
 
-from pathlib import Path
-
 import click
 
+from ctabatch.cli.options import FOLDER, json_option
 from ctabatch.cli.output import print_json, print_table
 
 _FROM = click.option(
     "--from",
     "source",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Folder with the profiles; that of the checkout by default.",
 )
 
@@ -47,7 +46,7 @@ def install(source, force):
 
 @profiles.command("list")
 @_FROM
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@json_option
 def list_(source, as_json):
     """Show the profiles and whether they are installed.
 

@@ -1,14 +1,11 @@
 """``cta-batch reprocessing``: plan a reprocessing of DL0 to DL3, show it, and its steps."""
 
-from pathlib import Path
-
 import click
 
-from ctabatch.cli.options import config_option, read_config
+from ctabatch.cli.options import FILE, config_option, json_option, plan_option, read_config
+from ctabatch.cli.output import print_result
+from ctabatch.cli.plans import make_and_print, plan_output_option, read_to_show, show_options
 from ctabatch.cli.reprocessing_steps import STEPS
-
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.group()
@@ -25,8 +22,8 @@ def reprocessing():
 
 @reprocessing.command()
 @config_option
-@click.option("--output", type=FILE, help="Write plan.json here.")
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@plan_output_option
+@json_option
 def plan(config_path, output, as_json):
     """Say what a request will do and cost, before anything is staged.
 
@@ -37,25 +34,14 @@ def plan(config_path, output, as_json):
     Example:
       cta-batch reprocessing plan --config config/demo-reprocessing.yaml
     """
-    import json
-
-    from ctabatch.irf.plan import check_folder
     from ctabatch.reprocessing.describe import describe_plan
     from ctabatch.reprocessing.plan import make_plan, write_plan
 
-    config, where = read_config(config_path)
-    if output is not None:
-        check_folder(output.parent)
-    content = make_plan(config, where)
-    if output is not None:
-        write_plan(content, output)
-    click.echo(json.dumps(content, indent=2) if as_json else describe_plan(content))
+    make_and_print(config_path, output, as_json, make_plan, write_plan, describe_plan)
 
 
 @reprocessing.command()
-@click.argument("folder", type=FOLDER, required=False)
-@click.option("--plan", "plan_path", type=FILE, help="Show this plan instead of results.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@show_options
 def show(folder, plan_path, as_json):
     """Show the results of a request: DL3 in the lake, cost, and that nothing is left.
 
@@ -64,25 +50,16 @@ def show(folder, plan_path, as_json):
       cta-batch reprocessing show results/reprocessing/demo
       cta-batch reprocessing show --plan results/reprocessing/demo/plan.json
     """
-    import json
-
-    from ctabatch.errors import InputError
-    from ctabatch.files import read_json
     from ctabatch.reprocessing.describe import describe_plan, describe_summary
     from ctabatch.reprocessing.summary import read_summary
 
-    if plan_path is None and folder is None:
-        raise InputError(
-            "names nothing to show", "reprocessing show", "a folder of results, or --plan FILE"
-        )
-    content = read_summary(folder) if plan_path is None else read_json(plan_path)
-    describe = describe_summary if plan_path is None else describe_plan
-    click.echo(json.dumps(content, indent=2) if as_json else describe(content))
+    content = read_to_show("reprocessing show", folder, plan_path, read_summary)
+    print_result(content, as_json, describe_summary if plan_path is None else describe_plan)
 
 
 @reprocessing.command()
 @config_option
-@click.option("--plan", "plan_path", type=FILE, required=True, help="The plan, plan.json.")
+@plan_option
 @click.option("--check", is_flag=True, help="Remove nothing; fail if anything is left.")
 @click.option("--output", type=FILE, help="With --check: write the result here as JSON.")
 def clean(config_path, plan_path, check, output):

@@ -2,18 +2,18 @@
 
 import sys
 import time
-from pathlib import Path
 
 import click
 
-from ctabatch.cli.options import config_option, read_config
-
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
-plan_option = click.option(
-    "--plan", "plan_path", type=FILE, required=True, help="The plan, plan.json."
+from ctabatch.cli.options import (
+    FILE,
+    FOLDER,
+    config_option,
+    output_option,
+    plan_option,
+    read_config,
 )
-output_option = click.option("--output", type=FILE, required=True, help="File to write.")
+
 wave_option = click.option("--wave", type=click.IntRange(1), required=True, help="Wave, from 1.")
 
 #: Seconds between lines of progress in a log.

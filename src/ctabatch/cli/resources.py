@@ -2,7 +2,7 @@
 
 import click
 
-from ctabatch.cli.options import DEFAULT_CONFIG, read_config
+from ctabatch.cli.options import DEFAULT_CONFIG, json_option, read_config
 from ctabatch.cli.output import print_json, print_table
 
 
@@ -38,7 +38,7 @@ def _quantity(kind: str, text: str | None, option: str, unit: str) -> float:
 @click.option("--disk", metavar="SIZE", help="Scratch space of a job, such as 20GB.")
 @click.option("--near", metavar="QUERY", help="Prefer resources near to these files of the lake.")
 @click.option("--all", "show_all", is_flag=True, help="Also show what does not meet the need.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@json_option
 @click.option(
     "--config",
     "config_path",

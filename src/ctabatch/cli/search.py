@@ -2,7 +2,8 @@
 
 import click
 
-from ctabatch.cli.lake import CONFIG, JSON, open_configured
+from ctabatch.cli.lake import CONFIG, open_configured
+from ctabatch.cli.options import json_option
 from ctabatch.cli.output import print_json, print_table, size_text
 from ctabatch.cli.selection import selection_options
 
@@ -37,7 +38,7 @@ _OBSERVATION_COLUMNS = (
 @selection_options
 @click.option("--columns", help="Metadata keys to show, separated by commas.")
 @click.option("--limit", type=click.IntRange(min=0), help="Show this many at most.")
-@JSON
+@json_option
 @CONFIG
 def search(query, project, selection, columns, limit, as_json, config_path):
     """Find files of the data lake by their metadata.

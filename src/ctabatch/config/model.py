@@ -1,6 +1,7 @@
 """The whole configuration file as one model."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -19,6 +20,7 @@ from ctabatch.config.pipeline import PipelineSettings
 from ctabatch.config.reprocessing import ReprocessingRequest
 from ctabatch.config.simulation import SimulationSettings
 from ctabatch.config.validation import ValidationSettings
+from ctabatch.errors import InputError
 
 
 class Configuration(Section):
@@ -54,6 +56,21 @@ class Configuration(Section):
     """Contact for the products."""
     results: SafePath = Path("results")
     """Folder of the results."""
+
+    def section(self, name: str, where: str = "configuration") -> Any:
+        """Return a section that a command can't do without.
+
+        Raises
+        ------
+        ctabatch.errors.InputError
+            It is not there; `where` names the file in the message.
+        """
+        found = getattr(self, name)
+        if found is None:
+            raise InputError(
+                "is missing", f"{where}: {name}", f"a section, see: cta-batch config explain {name}"
+            )
+        return found
 
     @model_validator(mode="after")
     def _thrown_range_covers_request(self):

@@ -6,19 +6,16 @@ conditions database.
 
 import json
 import math
-import os
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
 
-from ctabatch import __version__
 from ctabatch.compute.resource import Need
 from ctabatch.compute.search import find_resources
 from ctabatch.config.model import Configuration
-from ctabatch.errors import InputError, LimitError
-from ctabatch.files import read_json, write_json, write_text
+from ctabatch.errors import LimitError
+from ctabatch.files import write_json, write_text
 from ctabatch.irf.cards import make_card, sample_name
 from ctabatch.irf.cost import estimate
 from ctabatch.irf.lookup import find_existing
@@ -31,14 +28,12 @@ from ctabatch.irf.production import (
 )
 from ctabatch.irf.resolve import ResolvedRequest, resolve
 from ctabatch.lake.open import open_lake
+from ctabatch.plans import claim_folder, head, passed_limit
 from ctabatch.simulation import DISCLAIMER
 
 #: What the largest single job of a production needs: memory in bytes and time in seconds of training,
 #: as in ``rules/irf.smk``.
 LARGEST_JOB = {"memory": 4_000_000_000, "walltime": 8 * 3600}
-
-#: Format of ``plan.json``.
-PLAN_FORMAT = 1
 
 
 def make_plan(config: Configuration, where: str = "configuration") -> dict:
@@ -71,20 +66,15 @@ def make_plan(config: Configuration, where: str = "configuration") -> dict:
     }
     existing = find_existing(open_lake(config.lake), resolved.digest, list(products))
     plan = {
-        "format": PLAN_FORMAT,
-        "name": request.name,
-        "digest": resolved.digest,
+        **head(request, resolved.digest, resolved.canonical["versions"]),
         "action": "fetch" if existing.valid else "simulate",
-        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
         "revision": 1 + existing.revisions,
         "existing": existing.valid,
         "not_used": list(existing.unusable),
         "products": products,
         "simulator": request.model.simulator,
         "disclaimer": DISCLAIMER if request.model.simulator == "openiact" else None,
-        "software": {"ctabatch": __version__} | resolved.canonical["versions"],
         "conditions": _conditions(resolved),
-        "request": json.loads(request.model_dump_json()),
         "canonical": resolved.canonical,
     }
     if not existing.valid:
@@ -102,30 +92,9 @@ def write_plan(plan: dict, path: Path) -> None:
         The folder holds results of a request with the same name and other content.
     """
     path = Path(path)
-    identity = path.with_name("request.json")
-    if identity.is_file() and read_json(identity)["digest"] != plan["digest"]:
-        raise InputError(
-            f"{path.parent} holds results of another request of the name {plan['name']!r} "
-            f"(digest {read_json(identity)['digest'][:12]}, this one {plan['digest'][:12]})",
-            "irf.name",
-            "a name that is not in use, or remove that folder",
-        )
-    write_json(identity, {"name": plan["name"], "digest": plan["digest"]})
+    claim_folder(path, plan, "irf.name", {"digest": plan["digest"]})
     write_text(path.with_name("binning.yaml"), binning_yaml(plan["request"]))
     write_json(path, plan)
-
-
-def check_folder(folder: Path) -> None:
-    """Make the folder of the results, or say why it can't be written to."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(
-            f"can't write to {folder}: {error.strerror}", "results", "a folder that can be written"
-        ) from None
 
 
 def _conditions(resolved: ResolvedRequest) -> dict:
@@ -187,7 +156,7 @@ def _production(resolved: ResolvedRequest) -> dict:
 
 def _check_limits(resolved: ResolvedRequest, plan: dict, where: str) -> None:
     """Refuse a production that passes a limit; says which precision would fit."""
-    passed = _passed_limit(resolved.config, plan["cost"])
+    passed = passed_limit(resolved.config.limits, plan["cost"])
     if passed is None:
         return
     key, value, limit, unit = passed
@@ -205,20 +174,6 @@ def _check_limits(resolved: ResolvedRequest, plan: dict, where: str) -> None:
     )
 
 
-def _passed_limit(config: Configuration, cost: dict) -> tuple[str, float, float, str] | None:
-    """Key, value, limit and unit of the first limit that a cost passes."""
-    limits = config.limits
-    for key, value, limit, unit in (
-        ("cpu_hours", cost["cpu_hours"], limits.cpu_hours, "CPU hours"),
-        ("storage", cost["storage_bytes"] / 1e9, limits.storage.to_value("byte") / 1e9, "GB"),
-        ("jobs", cost["jobs"], limits.jobs, "jobs"),
-        ("showers", cost["showers"], limits.showers, "showers"),
-    ):
-        if value > limit:
-            return key, value, limit, unit
-    return None
-
-
 def _fitting_factor(resolved: ResolvedRequest) -> float | None:
     """Smallest factor on the wanted uncertainties, in steps of 5 %, that keeps all limits."""
     config, needs = resolved.config, showers_needed(resolved)
@@ -234,7 +189,7 @@ def _fitting_factor(resolved: ResolvedRequest) -> float | None:
             for name, particles in needs.items()
         }
         cost = estimate(runs_of(resolved, scaled), config.pipeline.merge_files)
-        if _passed_limit(config, cost) is None:
+        if passed_limit(config.limits, cost) is None:
             # the text has two or three digits: leave room for what they cut off
             return factor * 1.02
     return None

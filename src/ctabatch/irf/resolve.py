@@ -106,9 +106,7 @@ def resolve(config: Configuration, where: str = "configuration") -> ResolvedRequ
         No request, an unknown subarray, a period without conditions, a telescope list that is
         empty, an unreadable reference, or a missing pipeline file.
     """
-    request = config.irf
-    if request is None:
-        raise InputError("is missing", f"{where}: irf", "the section that describes the IRF")
+    request = config.section("irf", where)
     model = request.model
     if model.simulator == "openiact" and model.version not in (None, SIMULATOR_VERSION):
         raise InputError(

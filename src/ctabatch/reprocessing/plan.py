@@ -3,10 +3,8 @@
 ``plan.json`` alone decides the shape of the workflow, so that workers need no data lake.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import batched
 from pathlib import Path
@@ -19,7 +17,7 @@ from ctabatch.config.base import canonical
 from ctabatch.config.model import Configuration
 from ctabatch.config.reprocessing import ReprocessingRequest
 from ctabatch.errors import InputError, LimitError
-from ctabatch.files import read_json, write_json
+from ctabatch.files import write_json
 from ctabatch.identity import digest
 from ctabatch.irf.lookup import VALID
 from ctabatch.irf.matching import Conditions, find_irfs, find_models, match_irf
@@ -27,6 +25,7 @@ from ctabatch.irf.resolve import pipeline_digest, read_pipeline
 from ctabatch.lake.base import DataLake
 from ctabatch.lake.frame import frame_records
 from ctabatch.lake.open import open_lake
+from ctabatch.plans import claim_folder, head, passed_limit
 from ctabatch.reprocessing.cost import estimate
 from ctabatch.reprocessing.selection import Selected, select
 from ctabatch.reprocessing.waves import (
@@ -36,8 +35,8 @@ from ctabatch.reprocessing.waves import (
     room_for_staging,
 )
 
-#: Format of ``plan.json``, and of the identity of DL3 products.
-PLAN_FORMAT = CANONICAL_FORMAT = 1
+#: Format of the identity of DL3 products.
+CANONICAL_FORMAT = 1
 
 #: What one job needs at most: memory in bytes and time in s, as in ``rules/reprocessing.smk``.
 LARGEST_JOB = {"memory": 3_000_000_000, "walltime": 8 * 3600}
@@ -67,11 +66,7 @@ def make_plan(config: Configuration, where: str = "configuration") -> dict[str, 
     ctabatch.errors.LimitError
         A file does not fit on the staging disk, or a limit of the configuration is passed.
     """
-    request = config.reprocessing
-    if request is None:
-        raise InputError(
-            "is missing", f"{where}: reprocessing", "the section that selects observations"
-        )
+    request = config.section("reprocessing", where)
     lake = open_lake(config.lake)
     software = {"ctabatch": __version__, "ctapipe": version("ctapipe")}
     pipeline = read_pipeline(config, where)
@@ -98,14 +93,10 @@ def make_plan(config: Configuration, where: str = "configuration") -> dict[str, 
         item["revision"] = 1 + revisions.get(item["request_digest"], 0)
         item["existing"] = existing.get(item["request_digest"])
     todo = {key: item for key, item in observations.items() if not item["existing"]}
+    identity = digest(sorted(item["request_digest"] for item in observations.values()))
     plan = {
-        "format": PLAN_FORMAT,
-        "name": request.name,
-        "digest": digest(sorted(item["request_digest"] for item in observations.values())),
+        **head(request, identity, software),
         "action": "process" if todo else "nothing",
-        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
-        "software": software,
-        "request": json.loads(request.model_dump_json()),
         "skipped": skipped,
         "observations": todo,
         "existing": {key: item for key, item in observations.items() if item["existing"]},
@@ -249,18 +240,14 @@ def _production(
 
 
 def _check_limits(config: Configuration, cost: Mapping[str, Any], where: str) -> None:
-    limits = config.limits
-    for key, value, limit, unit in (
-        ("cpu_hours", cost["cpu_hours"], limits.cpu_hours, "CPU hours"),
-        ("storage", cost["storage_bytes"] / 1e9, limits.storage.to_value("byte") / 1e9, "GB"),
-        ("jobs", cost["jobs"], limits.jobs, "jobs"),
-    ):
-        if value > limit:
-            raise LimitError(
-                f"{where}: reprocessing: the request needs {value:,.4g} {unit}; the limit "
-                f"limits.{key} is {limit:,.4g}",
-                f"select about {limit / value:.0%} of the observations, or raise the limit",
-            )
+    passed = passed_limit(config.limits, cost)
+    if passed is not None:
+        key, value, limit, unit = passed
+        raise LimitError(
+            f"{where}: reprocessing: the request needs {value:,.4g} {unit}; the limit "
+            f"limits.{key} is {limit:,.4g}",
+            f"select about {limit / value:.0%} of the observations, or raise the limit",
+        )
 
 
 def write_plan(plan: dict, path: Path) -> None:
@@ -272,15 +259,8 @@ def write_plan(plan: dict, path: Path) -> None:
         The folder holds results of a request with the same name and another selection.
     """
     path = Path(path)
-    identity = path.with_name("request.json")
     selection = {key: plan["request"][key] for key in ("observations", "period", "query")}
-    if identity.is_file() and read_json(identity)["selection"] != selection:
-        raise InputError(
-            f"{path.parent} holds results of another request of the name {plan['name']!r}",
-            "reprocessing.name",
-            "a name that is not in use, or remove that folder",
-        )
-    write_json(identity, {"name": plan["name"], "selection": selection})
+    claim_folder(path, plan, "reprocessing.name", {"selection": selection})
     write_json(path, plan)
 
 

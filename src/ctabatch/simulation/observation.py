@@ -147,9 +147,7 @@ def plan_observations(config: Configuration, where: str = "configuration") -> Pl
         No section ``observation``, an unknown subarray, no conditions for the time, or a source that is
         too low.
     """
-    settings = config.observation
-    if settings is None:
-        raise InputError("is missing", f"{where}: observation", "the section of what is observed")
+    settings = config.section("observation", where)
     layout = load_subarray(settings.subarray)
     if layout.site.name != settings.site:
         raise InputError(

@@ -240,7 +240,7 @@ def test_bad_input_is_one_line_and_exit_code_2(chasm, tmp_path, capsys, changes,
 def test_configuration_without_a_request(tmp_path, capsys):
     (tmp_path / "config.yaml").write_text("results: results\n")
     code, text = failed(capsys, "concordia", "plan", str(tmp_path / "config.yaml"))
-    assert (code, "section 'concordia' is missing" in text) == (2, True)
+    assert (code, "concordia: is missing" in text) == (2, True)
 
 
 def token(**claims):

@@ -6,7 +6,7 @@ import pytest
 from ctabatch.cli.main import run
 from ctabatch.config.load import parse_config
 from ctabatch.errors import InputError, LimitError
-from ctabatch.irf.plan import check_folder, make_plan, write_plan
+from ctabatch.irf.plan import make_plan, write_plan
 from ctabatch.irf.production import showers_needed, variant_efficiency
 from ctabatch.irf.reference import read_pilot
 from ctabatch.irf.resolve import resolve
@@ -162,12 +162,6 @@ def test_same_name_with_other_content_is_refused(content, tmp_path):
     with pytest.raises(InputError, match=r"irf\.name: .*another request of the name 'demo'"):
         write_plan(other, path)
     assert json.loads(path.read_text())["digest"] != other["digest"]
-
-
-def test_results_folder_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match="can't write to"):
-        check_folder(tmp_path / "file" / "results")
 
 
 def test_command_prints_the_plan(config, capsys):
