@@ -187,6 +187,11 @@ def irf_optional_top(stage, sample):
     return top
 
 
+def irf_background_option(wildcards, input):
+    """Option that gives the tool of the cuts their background, where the plan has such a sample."""
+    return f"-p {input.proton}" if input.get("proton") else ""
+
+
 def irf_products(wildcards):
     """All products of the request, nominal first."""
     return [

@@ -32,7 +32,7 @@ from ctabatch.plans import claim_folder, head, passed_limit
 from ctabatch.simulation import DISCLAIMER
 
 #: What the largest single job of a production needs: memory in bytes and time in seconds of training,
-#: as in ``rules/irf.smk``.
+#: as in ``rules/irf_response.smk``.
 LARGEST_JOB = {"memory": 4_000_000_000, "walltime": 8 * 3600}
 
 

@@ -101,23 +101,6 @@ def settings(folder):
     return ConditionsSettings(folder=folder, version="1")
 
 
-@pytest.fixture
-def cta_batch(capsys):
-    """Run ``cta-batch``; returns exit code, output and error output."""
-    from ctabatch.cli.main import run
-
-    def call(*arguments):
-        try:
-            run([str(item) for item in arguments])
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
 def _programs():
     """Folder of PostgreSQL's programs; Debian keeps them out of the path."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))

@@ -1,4 +1,4 @@
-"""A valid configuration, and the command line as a function."""
+"""A valid configuration."""
 
 import copy
 
@@ -24,23 +24,6 @@ REQUEST = {
 def content():
     """Content of a small valid configuration; may be changed."""
     return copy.deepcopy(REQUEST)
-
-
-@pytest.fixture
-def cta_batch(capsys):
-    """Run ``cta-batch``; returns exit code, output and error output."""
-    from ctabatch.cli.main import run
-
-    def call(*arguments):
-        try:
-            run([str(item) for item in arguments])
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
