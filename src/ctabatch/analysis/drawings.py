@@ -64,12 +64,12 @@ def draw_all(
         if not wanted:
             continue
         try:
-            figure = draw()
+            # axes are laid out, and can fail, only when the figure is saved
+            save_figure(draw(), folder / f"{name}.png", notice)
         except Exception as error:  # any library's: the numbers can be anything
             log.warning("can't draw %s: %s: %s", name, type(error).__name__, error)
             made.notes.append(f"plot {name} could not be drawn: {error}")
             continue
-        save_figure(figure, folder / f"{name}.png", notice)
         written.append(folder / f"{name}.png")
     return written
 

@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
+from ctabatch.analysis.counts import finite
 from ctabatch.analysis.models import load_models
-from ctabatch.analysis.reduce import finite
 from ctabatch.analysis.settings import new_workflow, workflow_config
 from ctabatch.config.analysis import AnalysisRequest
 from ctabatch.errors import BatchError

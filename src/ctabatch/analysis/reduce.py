@@ -5,11 +5,11 @@ the others with it unless the request says so.
 """
 
 import logging
-import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ctabatch.analysis.archive import pack, unpacked
+from ctabatch.analysis.counts import finite, on_counts
 from ctabatch.analysis.plan import observations_of, read_plan
 from ctabatch.analysis.settings import (
     empty_stack,
@@ -220,19 +220,11 @@ def _numbers(entry: dict, dataset, request: AnalysisRequest) -> dict:
         "did": entry["did"],
         "offset_deg": entry["offset_deg"],
         "livetime_s": float(info["livetime"].to_value("s")),
-        "counts": int(info["counts"]),
-        "background": float(info["background"]),
-        "excess": float(info["excess"]),
-        "sqrt_ts": float(info["sqrt_ts"]),
+        **on_counts(dataset),
     }
     if request.dimension == "1d":
         row |= {"counts_off": int(info["counts_off"]), "regions_off": _off_regions(dataset)}
     return {key: finite(value) for key, value in row.items()}
-
-
-def finite(value):
-    """Return None for NaN and infinity, which JSON does not have."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cutout(dataset, request: AnalysisRequest, name: str):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ctabatch.analysis.counts import finite, on_counts
 from ctabatch.analysis.products import FILES, Made
-from ctabatch.analysis.reduce import finite
 from ctabatch.analysis.settings import on_region
 from ctabatch.config.analysis import AnalysisRequest
 
@@ -70,13 +70,9 @@ def total_counts(stacked, request: AnalysisRequest) -> dict:
     dataset = stacked.dataset
     if request.dimension == "3d":
         dataset = dataset.to_spectrum_dataset(on_region(request), containment_correction=False)
-    info = dataset.info_dict()
     return {
         "radius_deg": request.on_radius.to_value("deg"),
-        "counts": int(info["counts"]),
-        "background": finite(float(info["background"])),
-        "excess": finite(float(info["excess"])),
-        "sqrt_ts": finite(float(info["sqrt_ts"])),
+        **on_counts(dataset),
         "livetime_s": finite(sum(row["livetime_s"] for row in stacked.observations)),
     }
 

@@ -44,6 +44,7 @@ def stack(request: AnalysisRequest, archives: list[Path]) -> Stacked:
     from astropy.table import Table
 
     total, rows, bad, notes, tables = None, [], [], [], []
+    acceptance_off = 0
     for archive in archives:
         with unpacked(archive) as folder:
             summary = read_json(folder / SUMMARY)
@@ -58,14 +59,26 @@ def stack(request: AnalysisRequest, archives: list[Path]) -> Stacked:
                     total = dataset.to_masked(name=STACKED) if single else dataset
                 else:
                     total.stack(dataset)
+                if request.dimension == "1d":
+                    acceptance_off = acceptance_off + _acceptance_off(dataset)
     if total is None:
         reasons = "; ".join(f"{item['obs_id']}: {item['reason']}" for item in bad[:5])
         raise BatchError(
             f"none of {len(bad)} observations could be reduced ({reasons})",
             "change the selection, the on region or the exclusion regions",
         )
+    if request.dimension == "1d" and not total.counts_off.data.any():
+        # Gammapy 2.1 weights by the off counts, and gives NaN where there is none in any bin
+        total.acceptance_off.data[...] = acceptance_off
     theta2 = finish_theta2(sum_theta2(tables)) if tables else None
     return Stacked(total, rows, bad, notes, theta2)
+
+
+def _acceptance_off(dataset):
+    """Acceptance of the off regions by energy, 0 outside of the safe range."""
+    import numpy as np
+
+    return np.where(dataset.mask_safe.data, np.nan_to_num(dataset.acceptance_off.data), 0)
 
 
 def _datasets(path: Path):
