@@ -61,9 +61,10 @@ def read_results(folder: Path) -> dict:
 def describe_results(content: dict) -> str:
     """Say in a few lines what came out."""
     on = content["on_region"]
+    excess = "unknown" if on["excess"] is None else f"{on['excess']:.1f}"
     significance = "" if on["sqrt_ts"] is None else f", {on['sqrt_ts']:.1f} sigma"
     lines = [
-        f"counts     {on['counts']} in the on region, excess {on['excess']:.1f}{significance}, "
+        f"counts     {on['counts']} in the on region, excess {excess}{significance}, "
         f"{on['livetime_s'] / 3600:.2f} h",
     ]
     if not content["converged"]:

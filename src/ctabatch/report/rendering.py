@@ -21,7 +21,8 @@ def make_environment(templates: Path):
     Returns
     -------
     jinja2.Environment
-        With the filters ``count``, ``digits`` and ``percent``.
+        With the filters ``count``, ``digits``, ``percent`` and ``number`` (a format; ``-`` where
+        there is no number).
     """
     from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 
@@ -34,6 +35,7 @@ def make_environment(templates: Path):
     )
     environment.filters["count"] = lambda value: f"{value:,}".replace(",", "\u202f")
     environment.filters["digits"] = lambda value: f"{value:.3g}"
+    environment.filters["number"] = lambda value, form: "-" if value is None else form % value
     environment.filters["percent"] = lambda value: f"{100 * value:.3g} %"
     return environment
 
