@@ -52,6 +52,14 @@ demo-reprocessing: setup  ## simulated DL0 on tape of the embedded lake, to veri
 	cta-batch lake requests --config $(DEMO_REPROCESSING)
 	cta-batch search 'data__level = DL3 and proposal_id = P1' --config $(DEMO_REPROCESSING)
 
+.PHONY: closure
+closure: setup  ## does the whole chain find the spectrum that was simulated? ten seeds
+	python scripts/closure.py $(CLOSURE_OPTIONS)
+
+.PHONY: chaos
+chaos: setup  ## does the chain survive kills at random times? 20 rounds
+	python scripts/chaos/chaos.py $(CHAOS_OPTIONS)
+
 .PHONY: test
 test: setup  ## all tests that this machine can run; REQUIRE=all turns each skip into a failure
 	# by file, in the order of testpaths (long ones first): loadgroup of xdist 3.8 does nothing with

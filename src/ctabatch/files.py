@@ -2,12 +2,16 @@
 
 import json
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+#: What `tempfile` makes of the prefixes and suffixes that it is given here, a dot in front.
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+){0,2}")
 
 
 @contextmanager
@@ -31,6 +35,11 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether a file or folder has a name as `replacing` gives it until it is complete."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """Configuration, and helpers of the rules: paths and the shape of the plan, nothing else."""
 
 import json
+import sys
 from functools import lru_cache
 from math import ceil
 
@@ -11,6 +12,7 @@ from ctabatch.config.load import parse_config
 from ctabatch.errors import InputError
 from ctabatch.irf.corsika import simtel_options
 from ctabatch.irf.tree import children, levels
+from ctabatch.running import claim, describe
 
 try:
     CONFIG = parse_config(
@@ -20,6 +22,11 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = str(CONFIG.results)
+
+# before Snakemake looks at its locks
+if workflow.is_main_process and (left := describe(claim(CONFIG.results))):
+    print(left, file=sys.stderr)
+
 REQUEST = json.dumps(config)
 
 IRF = f"{RESULTS}/irf/{CONFIG.irf.name if CONFIG.irf else 'no-request'}"

@@ -22,8 +22,8 @@ class Throwing(Section):
     """Lowest energy."""
     energy_max: Energy
     """Highest energy."""
-    spectral_index: Annotated[float, Field(strict=True, ge=-4, le=-1)] = -2.0
-    """Signed index of the power law of thrown energies."""
+    spectral_index: Annotated[float, Field(strict=True, ge=-4, lt=-1)] = -2.0
+    """Signed index of the power law of thrown energies; pyirf can't count the showers of -1."""
     view_cone: Offset
     """Half opening angle of the cone of directions around the pointing."""
     scatter_radius: quantity_type("m", 10, 1e5)

@@ -38,6 +38,11 @@ MISTAKES = [
     ("irf.precision", {"energy_min": "9 TeV", "energy_max": "1 TeV"}, ["irf.precision", "above"]),
     ("irf.precision", {"energy_max": "90 TeV"}, ["irf", "90.0 TeV", "50.0 TeV"]),
     ("irf.binning", {"energy_max": "200 TeV"}, ["irf.binning", "simulation.particles.gamma"]),
+    (
+        "simulation",
+        {"particles": {"gamma": {"spectral_index": -1.0}}},
+        ["simulation.particles.gamma.spectral_index", "-1"],
+    ),
     ("irf.binning", {"bins_per_decade": 5.5}, ["irf.binning.bins_per_decade", "whole number"]),
     ("irf.binning", {"bins_per_decade": "5"}, ["irf.binning.bins_per_decade", "whole number"]),
     ("irf.binning", {"bins_per_decade": True}, ["irf.binning.bins_per_decade", "true"]),

@@ -1,5 +1,7 @@
 """YAML that is no configuration, or harmful, is refused in one line."""
 
+from pathlib import Path
+
 import pytest
 
 from ctabatch.config.load import MAXIMUM_BYTES, load_config, read_yaml
@@ -73,3 +75,15 @@ def test_aliases_where_they_are_allowed(write):
 
 def test_byte_order_mark_and_null_sections_are_fine(write):
     assert load_config(write(b"\xef\xbb\xbfirf:\n")).irf is None
+
+
+CONFIG = Path(__file__).parents[3] / "config"
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted([*CONFIG.glob("*.yaml"), *(CONFIG / "test").glob("*.yaml")]),
+    ids=lambda p: p.name,
+)
+def test_configurations_that_ship_are_valid(path):
+    load_config(path)

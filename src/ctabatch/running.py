@@ -1,0 +1,136 @@
+"""One place that knows which main processes of the workflow live in a folder.
+
+After ``kill -9`` Snakemake's lock stays, although nobody runs, local jobs go on without their main
+process, and half-written files lie about. A main process therefore holds a shared `flock` on a file
+beside the locks: the kernel drops it however the process ends. Who can have it exclusively is alone,
+so that every lock, job and half-written file of this folder is a dead one's.
+"""
+
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+from ctabatch.files import is_temporary
+
+logger = logging.getLogger(__name__)
+
+#: Environment variable by which the jobs of a folder are known; its value is the folder.
+MARK = "CTABATCH_WORKFLOW_FOLDER"
+#: Seconds that a job has between SIGTERM and SIGKILL.
+PATIENCE = 5.0
+
+_held = []  # open for as long as the process lives
+
+
+def claim(results: Path, folder: Path = Path(".snakemake")) -> dict[str, int]:
+    """Say that a main process runs here; if it is alone, clear up after those that were killed.
+
+    Parameters
+    ----------
+    results : pathlib.Path
+        Folder in which half-written files are looked for.
+    folder : pathlib.Path
+        Snakemake's folder for its records; the working directory is its parent.
+
+    Returns
+    -------
+    dict
+        Numbers of ``jobs``, ``locks`` and half-written ``files`` that dead main processes left, and
+        that are gone now.
+    """
+    folder, found = Path(folder), {}
+    here = str(folder.absolute().parent.resolve())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / "running.lock").open("a")
+    except OSError:
+        return found  # read-only: Snakemake itself says so where it matters
+    _held.append(stream)
+    try:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = {"jobs": _end_jobs(here), "locks": _remove_locks(folder / "locks")}
+            if any(found.values()):
+                found["files"] = _remove_half_written(Path(results))
+        fcntl.flock(stream, fcntl.LOCK_SH)
+    except OSError as error:
+        logger.debug("%s has no working flock: %s", folder, error)
+    os.environ[MARK] = here
+    return found
+
+
+def describe(found: dict[str, int]) -> str | None:
+    """Say in a line what `claim` cleared up; None if nothing."""
+    parts = [
+        f"{count} {name if count > 1 else name[:-1]}" for name, count in found.items() if count
+    ]
+    return (
+        f"an earlier run was killed: removed {' and '.join(parts)} that it left" if parts else None
+    )
+
+
+def orphans(here: str) -> list[int]:
+    """Processes of this user that carry the mark of a folder, without this one and its ancestors."""
+    wanted, mine, found = f"{MARK}={here}".encode(), _ancestors(), []
+    for entry in Path("/proc").glob("[0-9]*"):
+        if int(entry.name) in mine:
+            continue
+        with contextlib.suppress(OSError):
+            if entry.stat().st_uid == os.geteuid() and wanted in (
+                entry / "environ"
+            ).read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
+
+
+def _ancestors():
+    number, found = os.getpid(), set()
+    while number > 1:
+        found.add(number)
+        try:
+            # the name, in brackets, may hold anything
+            number = int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            break
+    return found
+
+
+def _end_jobs(here):
+    jobs, end = orphans(here), time.monotonic() + PATIENCE
+    left, signal_ = jobs, signal.SIGTERM
+    while left:
+        for number in left:
+            with contextlib.suppress(OSError):
+                os.kill(number, signal_)
+        if signal_ == signal.SIGKILL:
+            break
+        while (left := orphans(here)) and time.monotonic() < end:
+            time.sleep(0.1)
+        signal_ = signal.SIGKILL
+    return len(jobs)
+
+
+def _remove_locks(folder):
+    count = 0
+    for path in [*folder.glob("*.input.lock"), *folder.glob("*.output.lock")]:
+        path.unlink(missing_ok=True)
+        count += 1
+    return count
+
+
+def _remove_half_written(results):
+    count = 0
+    for place, folders, names in os.walk(results):
+        for name in filter(is_temporary, names):
+            Path(place, name).unlink(missing_ok=True)
+            count += 1
+        for name in filter(is_temporary, list(folders)):
+            shutil.rmtree(Path(place, name), ignore_errors=True)
+            folders.remove(name)
+            count += 1
+    return count

@@ -1,0 +1,120 @@
+"""What a killed main process left is cleared up by the next one, and by no other."""
+
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from ctabatch.files import is_temporary, replacing
+from ctabatch.running import MARK, claim, describe, orphans
+
+RUN = "from ctabatch.running import claim; claim('results'); print('up', flush=True); input()"
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A working directory as a main process leaves it when it is killed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(MARK, raising=False)
+    (tmp_path / ".snakemake/locks").mkdir(parents=True)
+    for name in ("0.input.lock", "0.output.lock"):
+        (tmp_path / ".snakemake/locks" / name).write_text("results/a\n")
+    (tmp_path / "results").mkdir()
+    return tmp_path
+
+
+def locks(place):
+    return len(list((place / ".snakemake/locks").iterdir()))
+
+
+@pytest.fixture
+def other(place):
+    """Another main process that lives in the directory."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "up\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_locks_and_half_written_files_of_the_dead_go(place):
+    (place / "results/whole.json").write_text("{}")
+    (place / "results/.hidden").write_text("a person's")
+    with replacing(place / "results/whole.fits.gz") as half:
+        pass
+    half.write_text("killed here")
+    with TemporaryDirectory(prefix=".reduced.", dir=place / "results", delete=False) as folder:
+        Path(folder, "a.fits").write_text("killed here, too")
+    found = claim(place / "results")
+    assert found == {"jobs": 0, "locks": 2, "files": 2}
+    assert describe(found) == "an earlier run was killed: removed 2 locks and 2 files that it left"
+    assert {path.name for path in (place / "results").iterdir()} == {
+        "whole.json",
+        "whole.fits.gz",
+        ".hidden",
+    }
+    assert locks(place) == 0
+
+
+def test_locks_of_the_living_stay(place, other):
+    (place / ".snakemake/locks/0.input.lock").write_text("results/a\n")
+    before = locks(place)
+    assert claim(place / "results") == {}
+    assert locks(place) == before > 0
+
+
+def test_killed_main_process_is_dead(place, other):
+    (place / ".snakemake/locks/0.input.lock").write_text("results/a\n")
+    other.kill()
+    other.wait()
+    assert claim(place / "results")["locks"] == 1
+
+
+def test_jobs_without_main_process_end(place, monkeypatch):
+    monkeypatch.setenv(MARK, str(place.resolve()))
+    jobs = [
+        subprocess.Popen(["sleep", "600"]),
+        # one that does not want to
+        subprocess.Popen(["bash", "-c", "trap '' TERM; while true; do sleep 0.1; done"]),
+    ]
+    monkeypatch.setenv(MARK, "/another/folder")
+    foreign = subprocess.Popen(["sleep", "600"])
+    monkeypatch.setattr("ctabatch.running.PATIENCE", 0.5)
+    try:
+        assert {job.pid for job in jobs} <= set(orphans(str(place.resolve())))
+        assert claim(place / "results")["jobs"] >= 2
+        assert [job.wait(10) for job in jobs] == [-15, -9]
+        assert foreign.poll() is None
+    finally:
+        for process in (*jobs, foreign):
+            process.kill()
+
+
+def test_nothing_left_is_not_said():
+    assert describe({}) is None
+    assert describe({"jobs": 0, "locks": 0}) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "temporary"),
+    [
+        (".a.json.x1b2_c3d.json", True),
+        (".plan.abcd1234", True),
+        (".dl3.fits.gz.abcd1234.fits.gz", True),
+        ("a.json", False),
+        (".gitignore", False),
+        (".a.json", False),
+    ],
+)
+def test_names_of_half_written_files(name, temporary):
+    assert is_temporary(name) is temporary
+
+
+def test_half_written_name_is_recognised(tmp_path):
+    for name in ("plan.json", "dl3.fits.gz", "no-suffix", "x" * 60 + ".h5"):
+        with replacing(tmp_path / name) as path:
+            assert is_temporary(Path(path).name)
