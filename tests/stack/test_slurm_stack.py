@@ -123,18 +123,18 @@ def test_good_and_bad_jobs(snakemake, cluster, tmp_path):
     assert any("memory" in log.read_text() for log in logs)
     expected = {"good": "COMPLETED", "bad": "FAILED", "greedy": "FAILED"}
     states = {(f"rule_{rule}", state, "cta") for rule, state in expected.items()}
-    wait_until(lambda: states <= accounting(cluster), 10)
+    wait_until(lambda: states <= accounting(cluster), 120)
 
 
 def test_sigint_cancels_jobs(snakemake, cluster):
     process = snakemake("slow.txt")
-    wait_until(lambda: "RUNNING" in queue(cluster), 30)
+    wait_until(lambda: "RUNNING" in queue(cluster), 300)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=120)
     assert process.returncode != 0, output
-    wait_until(lambda: not queue(cluster), 20)
+    wait_until(lambda: not queue(cluster), 300)
     wait_until(
-        lambda: ("rule_slow", "CANCELLED by " + str(os.getuid()), "cta") in accounting(cluster), 10
+        lambda: ("rule_slow", "CANCELLED by " + str(os.getuid()), "cta") in accounting(cluster), 120
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -95,6 +96,8 @@ class Grid:
                 env=self.environment(**(env or {})),
                 stdout=out,
                 stderr=subprocess.STDOUT,
+                # Shells start background jobs with SIGINT ignored, which would be inherited.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             )
 
     def run(self, *options, env=None, timeout=600):
