@@ -61,10 +61,11 @@ class SlurmJobs(JobServer):
         """Jobs of the queue, and those that ended as far as accounting knows them."""
         found = {job.id: job for job in self._ended()}
         rows = run_slurm(
-            *("squeue", "-h", "-r", "-u", getpass.getuser(), "-o", "%i|%j|%T|%P|%V|%e|%k"),
+            *("squeue", "-h", "-r", "-t", "all", "-u", getpass.getuser()),
+            *("-o", "%i|%j|%T|%P|%V|%e|%k"),
             patience=self.patience,
         )
-        # accounting lags by seconds: the queue knows better
+        # accounting lags by seconds: the queue, which keeps ended jobs for minutes, knows better
         found.update((job.id, job) for job in map(_job, rows.splitlines()) if job)
         return list(found.values())
 
