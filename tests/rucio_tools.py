@@ -133,3 +133,8 @@ class CuttingProxy:
     def close(self):
         """Take no more connections."""
         self.listener.close()
+
+
+def dids_of(files):
+    """DIDs of files."""
+    return [item.did for item in files]

@@ -5,6 +5,8 @@ or `Skipped` otherwise. What a check did not foresee fails it, too: an unread pr
 """
 
 import math
+import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,6 +86,24 @@ def judge(name: str, check: Callable, subject: Any) -> Check:
 def judge_all(checks: Mapping[str, Callable], subject: Any) -> list[Check]:
     """Make all of some checks, in order."""
     return [judge(name, check, subject) for name, check in checks.items()]
+
+
+def schema_fault(schema, hdu) -> str | None:
+    """Say how an HDU breaks a schema of the GADF format; None if it follows it.
+
+    Cards and columns beyond the schema are allowed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            schema.validate_hdu(hdu, onerror="raise")
+    except Exception as error:  # the library raises its own and astropy's kinds
+        text = " ".join(str(error).split()) or type(error).__name__
+        # the items of sets in order, so that the same file gives the same text
+        return re.sub(
+            r"\{([^{}]*)\}", lambda found: "{" + ", ".join(sorted(found[1].split(", "))) + "}", text
+        )
+    return None
 
 
 def plain(value):

@@ -89,6 +89,29 @@ def claim_folder(
     write_json(owner, {"name": plan["name"], **identity})
 
 
+def finished(folder: Path, command: str, allowed: str, *names: str) -> Path:
+    """Return the file that tells how a finished request went.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Folder of results.
+    command, allowed : str
+        Who asks and what could be given, for the message.
+    *names : str
+        Files to look for, in order; ``summary.json`` by default.
+
+    Raises
+    ------
+    ctabatch.errors.InputError
+        There is none of them.
+    """
+    for name in names or ("summary.json",):
+        if (Path(folder) / name).is_file():
+            return Path(folder) / name
+    raise InputError(f"{folder} holds no finished request", command, allowed)
+
+
 def passed_limit(limits: Limits, cost: Mapping[str, float]) -> tuple[str, float, float, str] | None:
     """Key, value, limit and unit of the first limit that a cost passes; None if it keeps them all."""
     for key, value, limit, unit in (

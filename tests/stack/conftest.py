@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,24 @@ def rucio_admin(rucio):
     from rucio_tools import lake_settings
 
     return RucioSession(lake_settings(rucio, "root").rucio)
+
+
+@pytest.fixture
+def make_files(tmp_path):
+    """Files of one test: ``make_files(3)`` gives three, whose key ``tag`` is ``make_files.tag``."""
+    from ctabatch.lake.base import NewFile
+    from rucio_tools import ROOT
+
+    tag = f"t{uuid.uuid4().hex[:12]}"
+
+    def files(count, size=100, scope="dpps", root=ROOT, name="f"):
+        result = []
+        for number in range(count):
+            path = tmp_path / f"{name}{number}"
+            path.write_bytes(os.urandom(size))
+            did = f"{scope}:{root}/{tag}/{name}{number}"
+            result.append(NewFile(path, did, {"tag": tag, "n": number}))
+        return result
+
+    files.tag = tag
+    return files

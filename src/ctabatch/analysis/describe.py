@@ -3,8 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
-from ctabatch.errors import InputError
 from ctabatch.files import read_json
+from ctabatch.plans import finished
 
 
 def describe_plan(plan: dict) -> str:
@@ -45,13 +45,7 @@ def describe_plan(plan: dict) -> str:
 
 def read_results(folder: Path) -> dict:
     """Read summary and places of a finished analysis."""
-    if not (folder / "summary.json").is_file():
-        raise InputError(
-            f"{folder} holds no finished analysis",
-            "analysis show",
-            "a folder below results/analysis",
-        )
-    content = read_json(folder / "summary.json")
+    content = read_json(finished(folder, "analysis show", "a folder below results/analysis"))
     saved = folder / "saved.json"
     content["saved"] = read_json(saved) if saved.is_file() else None
     content["report"] = str(folder / "report.html")

@@ -7,8 +7,8 @@ from statistics import median
 import jinja2
 
 from ctabatch import __version__
-from ctabatch.errors import InputError
 from ctabatch.files import read_json, write_json, write_text
+from ctabatch.plans import finished
 
 
 def summarise(plan_path: Path, output: Path, report: Path | None = None) -> dict:
@@ -119,14 +119,8 @@ def describe_summary(content: dict) -> str:
 
 def read_summary(folder: Path) -> dict:
     """Read the summary in a folder of results."""
-    path = Path(folder) / "summary.json"
-    if not path.is_file():
-        raise InputError(
-            f"{folder} holds no finished request",
-            "concordia show",
-            "a digest, a plan.json, or a folder below results/concordia",
-        )
-    return read_json(path)
+    allowed = "a digest, a plan.json, or a folder below results/concordia"
+    return read_json(finished(folder, "concordia show", allowed))
 
 
 def megabytes(size: int | None) -> str:

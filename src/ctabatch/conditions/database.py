@@ -1,4 +1,4 @@
-"""Tables of the conditions database, and the ways to reach it.
+"""The ways to reach the conditions database.
 
 The embedded database is an SQLite file in the user's cache folder whose name holds the digest of
 the YAML files that fill it: changed files give another database, and a database is never written
@@ -13,21 +13,7 @@ import sqlite3
 from functools import lru_cache
 from pathlib import Path
 
-from sqlalchemy import (
-    JSON,
-    Column,
-    Date,
-    DateTime,
-    Engine,
-    ForeignKey,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    UniqueConstraint,
-    create_engine,
-    inspect,
-)
+from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
@@ -38,54 +24,16 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from ctabatch.conditions.fill import fill, read_files
+from ctabatch.conditions.tables import SCHEMA_VERSION, versions
 from ctabatch.config.conditions import ConditionsSettings
 from ctabatch.errors import BatchError, InputError
 from ctabatch.files import replacing
 
 log = logging.getLogger(__name__)
 
-#: Raised when the tables change; part of the digest of the embedded database.
-SCHEMA_VERSION = 1
-
 #: Seconds to wait for another process that fills the same SQLite file.
 SQLITE_WAIT = 60
-
-tables = MetaData()
-
-atmospheres = Table(
-    "conditions_atmosphere",
-    tables,
-    Column("name", String(48), primary_key=True),
-    Column("content", JSON, nullable=False),
-)
-periods = Table(
-    "conditions_period",
-    tables,
-    Column("site", String(48), primary_key=True),  # empty: all sites
-    Column("name", String(48), primary_key=True),
-    Column("start", DateTime, nullable=False),
-    Column("end", DateTime, nullable=False),
-)
-versions = Table(
-    "conditions_version",
-    tables,
-    Column("id", Integer, primary_key=True),
-    Column("site", String(48), nullable=False),
-    Column("version", String(32), nullable=False),
-    Column("released", Date, nullable=False),
-    Column("content", JSON, nullable=False),
-    UniqueConstraint("site", "version"),
-)
-validity = Table(
-    "conditions_validity",
-    tables,
-    Column("id", Integer, primary_key=True),
-    Column("version_id", ForeignKey(versions.c.id, ondelete="CASCADE"), nullable=False, index=True),
-    Column("start", DateTime, nullable=False, index=True),
-    Column("end", DateTime, nullable=False),
-    Column("atmosphere", ForeignKey(atmospheres.c.name), nullable=False),
-    Column("content", JSON, nullable=False),
-)
 
 
 def yaml_files(folder: Path) -> list[Path]:
@@ -239,13 +187,13 @@ def _embedded_by_digest(digest: str, files: tuple[Path, ...]) -> Engine:
     try:
         if not _intact(path):
             with replacing(path) as temporary:
-                _fill(create_engine(f"sqlite:///{temporary}", poolclass=NullPool), files)
+                fill(create_engine(f"sqlite:///{temporary}", poolclass=NullPool), read_files(files))
     except OSError as error:
         log.warning(
             "%s is not usable (%s): the conditions database is kept in memory", path, error.strerror
         )
         engine = create_engine("sqlite://", poolclass=StaticPool)
-        _fill(engine, files)
+        fill(engine, read_files(files))
         return engine
     return create_engine(
         f"sqlite:///file:{_quoted(path)}?mode=ro&immutable=1&uri=true", poolclass=NullPool
@@ -254,12 +202,6 @@ def _embedded_by_digest(digest: str, files: tuple[Path, ...]) -> Engine:
 
 def _embedded(files: tuple[Path, ...]) -> Engine:
     return _embedded_by_digest(files_digest(list(files)), files)
-
-
-def _fill(engine: Engine, files: tuple[Path, ...]) -> None:
-    from ctabatch.conditions.fill import fill, read_files
-
-    fill(engine, read_files(list(files)))
 
 
 def _quoted(path: Path) -> str:

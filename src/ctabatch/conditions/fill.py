@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
-from ctabatch.conditions.database import atmospheres, periods, tables, validity, versions
 from ctabatch.conditions.model import Atmosphere, AtmosphereFile, Interval, PeriodFile, SiteFile
+from ctabatch.conditions.tables import atmospheres, periods, tables, validity, versions
 from ctabatch.config.load import parse_section, read_yaml
 from ctabatch.errors import ConflictError, InputError
 

@@ -6,15 +6,9 @@ from itertools import pairwise
 
 from sqlalchemy import Engine, Row, select
 
-from ctabatch.conditions.database import (
-    atmospheres,
-    call,
-    open_database,
-    periods,
-    validity,
-    versions,
-)
+from ctabatch.conditions.database import call, open_database
 from ctabatch.conditions.model import Atmosphere, Conditions, interval_text
+from ctabatch.conditions.tables import atmospheres, periods, validity, versions
 from ctabatch.config.base import shorten
 from ctabatch.config.conditions import ConditionsSettings
 from ctabatch.config.irf import parse_interval

@@ -1,6 +1,6 @@
 """How showers are thrown and grouped into runs (section ``simulation``)."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -96,6 +96,3 @@ class SimulationSettings(Section):
     """Phase space of each primary."""
     samples: Samples = Field(default_factory=Samples)
     """Sizes of the samples."""
-
-
-SampleName = Literal["train", "cuts", "irf"]

@@ -16,13 +16,6 @@ TIME_CARDS = {
 }
 
 
-def reference_time():
-    """Return the reference time as `astropy.time.Time`."""
-    from astropy.time import Time
-
-    return Time(MJDREFI, MJDREFF, format="mjd", scale=TIMESYS)
-
-
 def to_seconds(time) -> np.ndarray:
     """Convert times to seconds since the reference time.
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from ctabatch.errors import InputError
 from ctabatch.files import read_json, write_json
 from ctabatch.irf.cost import load_costs, refresh_costs
+from ctabatch.plans import finished
 
 
 def summarise(plan_path: Path, output: Path, folder: Path | None = None) -> dict:
@@ -92,12 +92,8 @@ def costs_of(measured: dict[str, list[dict]], plan: dict, folder: Path) -> dict:
 
 def read_summary(folder: Path) -> dict:
     """Read the summary of a folder of results, whether simulated or fetched."""
-    for name in ("summary.json", "fetched.json"):
-        if (folder / name).is_file():
-            return read_json(folder / name)
-    raise InputError(
-        f"{folder} holds no finished request", "irf show", "a folder below results/irf"
-    )
+    names = ("summary.json", "fetched.json")
+    return read_json(finished(folder, "irf show", "a folder below results/irf", *names))
 
 
 def describe_summary(content: dict) -> str:

@@ -10,12 +10,10 @@ from typing import Any
 from ctabatch.config.lake import LocalLakeSettings, RseSettings
 from ctabatch.errors import InputError, IntegrityError, LakeError
 from ctabatch.lake.base import (
-    DataLake,
     IngestResult,
     NewFile,
     Progress,
     Replica,
-    StageRequest,
     Usage,
     Volume,
 )
@@ -28,9 +26,10 @@ from ctabatch.lake.local_staging import Staging
 from ctabatch.lake.local_storage import Storage, explain, in_parallel, incoming, sweep
 from ctabatch.lake.names import check_metadata, unique_dids
 from ctabatch.lake.query import parse
+from ctabatch.lake.staged import StagedLake
 
 
-class LocalLake(DataLake):
+class LocalLake(StagedLake):
     """A data lake in a folder.
 
     Parameters
@@ -154,39 +153,10 @@ class LocalLake(DataLake):
             )
         return copies
 
-    def stage(self, dids: Iterable[str], *, rse: str, lifetime: float) -> StageRequest:
-        """Ask for disk copies; see `DataLake.stage`."""
+    def _check_disk(self, rse: str) -> None:
         if self._rse(rse).tier != "DISK":
             disks = ", ".join(name for name, item in self._rses.items() if item.tier == "DISK")
             raise InputError(f"{rse} is not a disk", allowed=disks)
-        if not lifetime > 0:
-            raise InputError(f"lifetime {lifetime!r}", allowed="more than 0 seconds")
-        asked = unique_dids(dids)
-        if not asked:
-            raise InputError("nothing to stage", allowed="at least one DID")
-        return self._staging.stage(asked, rse, lifetime)
-
-    def wait(
-        self,
-        request: StageRequest,
-        *,
-        timeout: float | None = None,
-        progress: Progress | None = None,
-    ) -> None:
-        """Make the disk copies of a request; see `DataLake.wait`."""
-        self._staging.wait(request, timeout, progress)
-
-    def release(self, request: StageRequest) -> None:
-        """Give up disk copies; see `DataLake.release`."""
-        self._staging.release(request)
-
-    def requests(self) -> list[StageRequest]:
-        """List staging requests; see `DataLake.requests`."""
-        return self._staging.requests()
-
-    def held(self, dids: Iterable[str], *, rse: str) -> StageRequest | None:
-        """Find a staging request; see `DataLake.held`."""
-        return self._staging.held(unique_dids(dids), rse)
 
     def usage(self, rse: str) -> Usage:
         """Return the space of a storage element; see `DataLake.usage`."""

@@ -13,12 +13,10 @@ from typing import Any
 from ctabatch.config.lake import LakeSettings
 from ctabatch.errors import InputError
 from ctabatch.lake.base import (
-    DataLake,
     IngestResult,
     NewFile,
     Progress,
     Replica,
-    StageRequest,
     Usage,
     Volume,
 )
@@ -33,9 +31,10 @@ from ctabatch.lake.rucio_session import RucioSession
 from ctabatch.lake.rucio_space import usage
 from ctabatch.lake.rucio_staging import RucioStaging
 from ctabatch.lake.rucio_storage import RucioStorage
+from ctabatch.lake.staged import StagedLake
 
 
-class RucioLake(DataLake):
+class RucioLake(StagedLake):
     """A data lake on a Rucio server.
 
     Parameters
@@ -118,38 +117,9 @@ class RucioLake(DataLake):
         """Copy files to a folder; see `DataLake.fetch`."""
         return self._fetching.fetch(unique_dids(dids), Path(folder), progress)
 
-    def stage(self, dids: Iterable[str], *, rse: str, lifetime: float) -> StageRequest:
-        """Ask for disk copies; see `DataLake.stage` and `ctabatch.lake.rucio_staging`."""
+    def _check_disk(self, rse: str) -> None:
         if self._storage.tier(rse) != "DISK":
             raise InputError(f"{rse} is not a disk", allowed="a storage element of tier DISK")
-        if not lifetime > 0:
-            raise InputError(f"lifetime {lifetime!r}", allowed="more than 0 seconds")
-        asked = unique_dids(dids)
-        if not asked:
-            raise InputError("nothing to stage", allowed="at least one DID")
-        return self._staging.stage(asked, rse, lifetime)
-
-    def wait(
-        self,
-        request: StageRequest,
-        *,
-        timeout: float | None = None,
-        progress: Progress | None = None,
-    ) -> None:
-        """Wait for the disk copies of a request; see `DataLake.wait`."""
-        self._staging.wait(request, timeout, progress)
-
-    def release(self, request: StageRequest) -> None:
-        """Give up disk copies; see `DataLake.release`."""
-        self._staging.release(request)
-
-    def requests(self) -> list[StageRequest]:
-        """List staging requests; see `DataLake.requests`."""
-        return self._staging.requests()
-
-    def held(self, dids: Iterable[str], *, rse: str) -> StageRequest | None:
-        """Find a staging request; see `DataLake.held`."""
-        return self._staging.held(unique_dids(dids), rse)
 
     def usage(self, rse: str) -> Usage:
         """Return the space of a storage element; see `DataLake.usage`."""

@@ -28,9 +28,6 @@ from ctabatch.lake.rucio_session import RucioSession, did_dict
 
 logger = logging.getLogger(__name__)
 
-#: Files under way at once.
-WORKERS = 8
-
 _ATTEMPTS = 4
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ctabatch.dl3.index import write_index
-from ctabatch.errors import InputError
 from ctabatch.files import read_json, write_json
 from ctabatch.irf.cost import load_costs, refresh_costs
 from ctabatch.irf.summary import read_benchmarks
 from ctabatch.lake.base import DataLake
+from ctabatch.plans import finished
 from ctabatch.reprocessing.cost import events_of
 from ctabatch.reprocessing.products import record
 
@@ -96,11 +96,4 @@ def _costs_of(measured: Mapping[str, list[dict]], plan: Mapping[str, Any]) -> di
 
 def read_summary(folder: Path) -> dict[str, Any]:
     """Read the summary of a folder of results."""
-    path = Path(folder) / "summary.json"
-    if not path.is_file():
-        raise InputError(
-            f"{folder} holds no finished request",
-            "reprocessing show",
-            "a folder below results/reprocessing",
-        )
-    return read_json(path)
+    return read_json(finished(folder, "reprocessing show", "a folder below results/reprocessing"))

@@ -84,14 +84,14 @@ def test_overlap_of_a_database_that_others_filled(folder, settings, tmp_path):
     """The YAML files can't overlap; a shared database that was changed by hand can."""
     from sqlalchemy import update
 
-    from ctabatch.conditions import database
+    from ctabatch.conditions import database, tables
     from ctabatch.conditions.fill import fill, read_files
 
     url = f"sqlite:///{tmp_path}/shared.sqlite"
     engine = database.connect(url, create=True)
     fill(engine, read_files(database.yaml_files(folder)))
     with engine.begin() as connection:
-        table = database.validity
+        table = tables.validity
         late = table.c.start == datetime(2026, 5, 1)
         connection.execute(update(table).where(late).values(start=datetime(2026, 4, 15)))
     shared = ConditionsSettings(url=url, version="1")

@@ -1,7 +1,6 @@
 """Checks of the file: components, GADF schema, Gammapy."""
 
-import warnings
-
+from ctabatch.checks import schema_fault
 from ctabatch.irf.reading import KINDS, TITLES
 from ctabatch.irf.validation.result import Failed
 
@@ -29,13 +28,8 @@ def gadf_schema(subject):
             faults[hdu.name] = f"HDUCLAS4 = {hdu.header.get('HDUCLAS4')!r} is not in the schema"
             continue
         checked.append(hdu.name)
-        try:
-            with warnings.catch_warnings():
-                # cards beyond the schema are allowed
-                warnings.simplefilter("ignore")
-                schema.validate_hdu(hdu, onerror="raise")
-        except Exception as error:  # the library raises its own and astropy's kinds
-            faults[hdu.name] = " ".join(str(error).split())
+        if fault := schema_fault(schema, hdu):
+            faults[hdu.name] = fault
     if faults:
         name, reason = next(iter(faults.items()))
         raise Failed(f"HDU {name!r}: {reason}", faults=faults)
