@@ -46,6 +46,8 @@ class Person:
             "duration": "20 s",
             "chunk": "10 s",
             "proposal_id": self.project,
+            # a lake of others shows a person without login what is public
+            "release_date": "2026-01-16",
         }
         content["reprocessing"] = {
             "name": "rucio",
