@@ -210,7 +210,7 @@ def test_failing_job(results):
     assert results["files"]["fails"].keys() == {"std.out"}
 
 
-def test_absent_files_are_named(results):
+def test_absent_files_are_left_out(results):
     assert outcome(results, "complains") == ("Done", "Execution Complete")
     assert results["files"]["complains"]["std.err"] == "oops\n"
     assert "result.txt" not in results["files"]["complains"]
