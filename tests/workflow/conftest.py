@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from made_once import made_once
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -49,22 +51,33 @@ class Checkout:
         )
 
 
+def fill(folder):
+    """Copy what Snakemake needs of the checkout."""
+    for name in ("workflow", "config", "profiles"):
+        shutil.copytree(REPOSITORY / name, folder / name)
+
+
 @pytest.fixture(scope="session")
 def new_checkout(tmp_path_factory):
     """Make an empty copy of the checkout."""
 
     def make():
         folder = tmp_path_factory.mktemp("checkout")
-        for name in ("workflow", "config", "profiles"):
-            shutil.copytree(REPOSITORY / name, folder / name)
+        fill(folder)
         return Checkout(folder)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def production(new_checkout):
-    """A checkout in which the small IRF request has been produced, once for all tests."""
-    checkout = new_checkout()
-    checkout.first = checkout.snakemake("irf")
+def production(tmp_path_factory):
+    """A checkout in which the small IRF request has been produced; ``first`` is what was printed."""
+
+    def make(folder):
+        fill(folder)
+        done = Checkout(folder).snakemake("irf")
+        (folder / "first.txt").write_text(done.stdout)
+
+    checkout = Checkout(made_once(tmp_path_factory, "production", make))
+    checkout.first = (checkout.folder / "first.txt").read_text()
     return checkout

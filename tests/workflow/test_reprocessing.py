@@ -5,7 +5,8 @@ import json
 import pytest
 import yaml
 
-pytestmark = pytest.mark.slow
+# the first waits for the production, which another process may be making
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 CONFIG = "reprocessing.yaml"
 RESULTS = "results/reprocessing/test"
