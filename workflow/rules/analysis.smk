@@ -34,6 +34,8 @@ rule analysis_plan:
 
 # What is marked local() stays on this machine where the other files go to a storage.
 checkpoint analysis_make_plan:
+    input:
+        models=local(ANALYSIS_MODELS),
     output:
         plan=local(f"{ANALYSIS}/plan.json"),
         job=f"{ANALYSIS}/work/plan.json",
@@ -87,7 +89,6 @@ rule analysis_fit:
     input:
         plan=f"{ANALYSIS}/work/plan.json",
         reduced=analysis_reduced,
-        models=ANALYSIS_MODELS,
     output:
         stacked=f"{ANALYSIS}/work/stacked.fits.gz",
         counts=f"{ANALYSIS}/work/stacked.json",

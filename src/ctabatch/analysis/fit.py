@@ -1,7 +1,6 @@
 """Fit the candidate models and compare them."""
 
 import logging
-from pathlib import Path
 
 from ctabatch.analysis.counts import finite
 from ctabatch.analysis.models import load_models
@@ -19,7 +18,7 @@ class FitFailed(BatchError):  # noqa: N818 - the field's own wording
     """No candidate converged; partial results are kept."""
 
 
-def fit_candidates(request: AnalysisRequest, dataset) -> dict:
+def fit_candidates(request: AnalysisRequest, dataset, models: dict[str, dict]) -> dict:
     """Fit all candidates to a dataset, in parallel processes, and choose the best.
 
     For each candidate: the fit without the target (null hypothesis), then with it. Where the fit
@@ -33,6 +32,8 @@ def fit_candidates(request: AnalysisRequest, dataset) -> dict:
         The request.
     dataset : gammapy.datasets.Dataset
         The stacked dataset.
+    models : dict
+        Of each candidate ``file`` and ``text``, see `ctabatch.analysis.models.check_models`.
 
     Returns
     -------
@@ -42,13 +43,9 @@ def fit_candidates(request: AnalysisRequest, dataset) -> dict:
     """
     import gammapy.utils.parallel as parallel
 
-    inputs = [
-        (request, dataset, name, Path(path)) for name, path in request.models.candidates.items()
-    ]
-    for _, _, _, path in inputs:
-        load_models(
-            path, request.dimension
-        )  # mistakes in a file are the user's, and are said before the work
+    inputs = [(request, dataset, name, models[name]) for name in request.models.candidates]
+    for _, _, _, model in inputs:  # mistakes in a file are the user's, and are said before the work
+        load_models(model["text"], request.dimension, model["file"])
     results = parallel.run_multiprocessing(
         fit_one,
         inputs,
@@ -67,7 +64,7 @@ def fit_candidates(request: AnalysisRequest, dataset) -> dict:
     }
 
 
-def fit_one(request: AnalysisRequest, dataset, name: str, path: Path) -> dict:
+def fit_one(request: AnalysisRequest, dataset, name: str, model: dict) -> dict:
     """Fit one candidate; see `fit_candidates`.
 
     Returns
@@ -80,7 +77,7 @@ def fit_one(request: AnalysisRequest, dataset, name: str, path: Path) -> dict:
     workflow = new_workflow(workflow_config(request))
 
     def fresh():
-        return load_models(path, request.dimension)
+        return load_models(model["text"], request.dimension, model["file"])
 
     null = _run(workflow, dataset, _without(fresh(), request.models.source))
     full = _run(workflow, dataset, fresh())
@@ -98,7 +95,7 @@ def fit_one(request: AnalysisRequest, dataset, name: str, path: Path) -> dict:
     usable = bool(result.success) and finite(stat) is not None
     return {
         "name": name,
-        "file": str(path),
+        "file": model["file"],
         "stat": finite(stat),
         "stat_null": finite(float(null["result"].total_stat)),
         "free": free,

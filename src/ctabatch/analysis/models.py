@@ -28,7 +28,8 @@ def check_models(request: AnalysisRequest) -> dict[str, dict]:
     Returns
     -------
     dict
-        Candidate to ``file``, ``sha256`` and the names of its ``components``.
+        Candidate to ``file``, ``sha256``, the names of its ``components``, and its ``text``: jobs on
+        other machines have no files of the person's.
 
     Raises
     ------
@@ -52,6 +53,7 @@ def check_models(request: AnalysisRequest) -> dict[str, dict]:
             "file": str(path),
             "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest(),
             "components": names,
+            "text": Path(path).read_text(encoding="utf-8"),
         }
     return checked
 
@@ -139,8 +141,8 @@ def _from_gammapy() -> dict:
     return table
 
 
-def load_models(path: Path, dimension: str = "3d"):
-    """Read a model file as Gammapy's `~gammapy.modeling.models.Models`.
+def load_models(text: str, dimension: str = "3d", where: str = ""):
+    """Make Gammapy's `~gammapy.modeling.models.Models` of the text of a model file.
 
     Positions and extensions do not enter a 1-D likelihood: they are frozen there, or no fit would
     converge.
@@ -148,7 +150,7 @@ def load_models(path: Path, dimension: str = "3d"):
     from gammapy.modeling.models import Models
 
     try:
-        models = Models.read(path)
+        models = Models.from_yaml(text)
         for model in models if dimension == "1d" else ():
             if getattr(model, "spatial_model", None) is not None:
                 model.spatial_model.freeze()
@@ -156,5 +158,5 @@ def load_models(path: Path, dimension: str = "3d"):
     except Exception as error:  # any library's: the values are the user's
         reason = " ".join(str(error).split())
         raise InputError(
-            f"Gammapy can't read the models: {type(error).__name__}: {reason}", str(path)
+            f"Gammapy can't read the models: {type(error).__name__}: {reason}", where
         ) from None

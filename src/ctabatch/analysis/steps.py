@@ -65,7 +65,7 @@ def fit(plan_path: Path, archives: list[Path], stacked_path: Path, output: Path)
     """
     plan, request = read_plan(plan_path)
     stacked = _stack(plan, request, archives, stacked_path)
-    content = fit_candidates(request, stacked.dataset)
+    content = fit_candidates(request, stacked.dataset, plan["models"])
     write_json(output, content | {"digest": plan["digest"]})
     return content
 

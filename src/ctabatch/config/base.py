@@ -1,7 +1,7 @@
 """Building blocks of the configuration models: strict sections and quantities with units."""
 
 import re
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -168,7 +168,7 @@ def canonical(value: Any) -> Any:
             si = value.decompose()
         unit = si.unit if si.unit != u.one else u.dimensionless_unscaled
         return {"unit": unit.to_string("generic"), "value": _round(float(si.to_value(unit)))}
-    if isinstance(value, datetime):
+    if isinstance(value, date):  # with or without a time
         return value.isoformat()
     if isinstance(value, Path):
         return value.as_posix()

@@ -70,3 +70,10 @@ def test_values_in_messages_are_short_and_printable():
     assert shorten("a\nb\u202e") == r"'a\nb\u202e'"
     assert len(shorten("x" * 1000)) == 60
     assert shorten(None) == "null"
+
+
+def test_dates_have_a_canonical_form():
+    from datetime import date, datetime
+
+    assert canonical(date(2026, 1, 2)) == "2026-01-02"
+    assert canonical(datetime(2026, 1, 2, 3)) == "2026-01-02T03:00:00"
