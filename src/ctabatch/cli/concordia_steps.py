@@ -101,13 +101,14 @@ def manifest(plan_path, output, config_path, partial, folders):
     from ctabatch.concordia.summary import megabytes
     from ctabatch.files import write_json
 
+    config = read_config(config_path)[0] if config_path else None
     content, missing = collect(Plan.read(plan_path), list(folders))
     if missing and not partial:
         raise Incomplete(f"{len(missing)} runs are missing: {ranges(missing)}", "run them alone")
-    if config_path:
+    if config:
         from ctabatch.concordia.products import write_sidecars
 
-        write_sidecars(read_config(config_path)[0], plan_path, content)
+        write_sidecars(config, plan_path, content)
     write_json(output, content)
     click.echo(
         f"{len(content['records'])} of {content['runs']} runs, {megabytes(content['bytes'])}"

@@ -1,18 +1,16 @@
 """``cta-batch conditions``: look at the conditions database, and fill a shared one."""
 
-from pathlib import Path
-
 import click
 
-from ctabatch.cli.options import json_option
+from ctabatch.cli.options import json_option, read_config
 from ctabatch.cli.output import print_json
 
 
 def _settings(config, url, folder):
     from ctabatch.config.conditions import ConditionsSettings
-    from ctabatch.config.load import load_config, parse_section
+    from ctabatch.config.load import parse_section
 
-    settings = load_config(config).conditions if config else ConditionsSettings()
+    settings = read_config(config)[0].conditions if config else ConditionsSettings()
     changes = {"url": url} if url else {}
     changes |= {"folder": folder} if folder else {}
     content = settings.model_dump(mode="json") | changes
@@ -23,9 +21,7 @@ def _database(command):
     for option in (
         click.option("--folder", help="Folder with the YAML files, instead of the configured one."),
         click.option("--url", help="Shared database, instead of the configured one."),
-        click.option(
-            "--config", type=click.Path(path_type=Path), help="Configuration to take both from."
-        ),
+        click.option("--config", help="Configuration to take both from; '-': standard input."),
     ):
         command = option(command)
     return command

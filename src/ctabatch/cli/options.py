@@ -33,16 +33,14 @@ def read_config(path: str):
     tuple
         The `~ctabatch.config.model.Configuration`, and the name of its source for messages.
     """
-    from ctabatch.config.load import load_config, parse_config
+    from ctabatch.config.load import MAXIMUM_BYTES, load_config, parse_text
 
     if path != "-":
         return load_config(Path(path)), path
-    import yaml
-
     from ctabatch.errors import InputError
 
     try:
-        content = yaml.safe_load(sys.stdin.read())
-    except yaml.YAMLError as error:
-        raise InputError(f"is not YAML or JSON: {error}", "standard input") from None
-    return parse_config(content or {}, "configuration"), "configuration"
+        text = sys.stdin.read(MAXIMUM_BYTES + 1)
+    except UnicodeDecodeError:
+        raise InputError("is not UTF-8 text", "configuration", "YAML or JSON") from None
+    return parse_text(text, "configuration"), "configuration"

@@ -49,9 +49,9 @@ class Detector(Section):
 class Thinning(Section):
     """Thinning of low-energy particles (option THIN)."""
 
-    fraction: Annotated[float, Field(gt=0, lt=1)] = 1e-6
+    fraction: Annotated[float, Field(strict=True, gt=0, lt=1)] = 1e-6
     """Energy below which particles are thinned, as a fraction of the primary's."""
-    weight_max: Annotated[float, Field(ge=1, le=1e10)] = 100.0
+    weight_max: Annotated[float, Field(strict=True, ge=1, le=1e10)] = 100.0
     """Largest weight of a particle."""
     radius: Length = "0 m"
     """Core distance within which particles are thinned once more."""
@@ -79,7 +79,7 @@ class ShowerCard(Section):
     """Lowest energy."""
     energy_max: ShowerEnergy
     """Highest energy."""
-    spectral_index: Annotated[float, Field(ge=-5, le=0)] = -2.0
+    spectral_index: Annotated[float, Field(strict=True, ge=-5, le=0)] = -2.0
     """Signed index of the power law of energies."""
     zenith_min: ShowerZenith
     """Smallest zenith angle of the arrival direction."""
@@ -94,11 +94,11 @@ class ShowerCard(Section):
     """Half opening angle of a cone of directions (option VIEWCONE)."""
     scatter_radius: Length = "0 m"
     """Radius of the disc over which cores are spread."""
-    showers_per_run: Annotated[int, Field(ge=1, le=10_000_000)]
+    showers_per_run: Annotated[int, Field(strict=True, ge=1, le=10_000_000)]
     """Showers in one run."""
     observation_level: quantity_type("m", -5000, 10000) = "2156 m"
     """Height of the ground above sea level."""
-    atmosphere: Annotated[int, Field(ge=1, le=99)] = 6
+    atmosphere: Annotated[int, Field(strict=True, ge=1, le=99)] = 6
     """Number of the atmosphere: table of option ATMEXT, or CORSIKA's built-in model without it."""
     magnetic_north: Field_ = "30.4 uT"
     """Horizontal component of the magnetic field."""
@@ -148,7 +148,7 @@ def _corsika(card: ShowerCard, recipe) -> str | None:
     if card.subarray:
         return "subarray is for openiact; give corsika7 its detectors"
     if bool(card.detectors) != ("IACT" in options):
-        return "option IACT and detectors go together"
+        return "detectors need option IACT, and option IACT needs detectors"
     if card.view_cone.value > 0 and "VIEWCONE" not in options:
         return "view_cone needs option VIEWCONE"
     if card.view_cone.value > 0 and not card.fixed_direction:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ctabatch.concordia.rules import refusal
-from ctabatch.config.base import Section
+from ctabatch.config.base import Section, shorten
 
 Code = Literal["corsika7", "openiact", "chasm"]
 HighEnergy = Literal["QGSJETII", "QGSJETIII", "EPOS", "SIBYLL", "DPMJET"]
@@ -95,8 +95,9 @@ class Recipe(Section):
     @model_validator(mode="before")
     @classmethod
     def _from_preset(cls, content):
-        if isinstance(content, dict) and content.get("preset") in PRESETS:
-            return {**PRESETS[content["preset"]], **content}
+        preset = content.get("preset") if isinstance(content, dict) else None
+        if isinstance(preset, str) and preset in PRESETS:
+            return {**PRESETS[preset], **content}
         return content
 
     @field_validator("options", mode="before")
@@ -117,7 +118,7 @@ class Recipe(Section):
     def _pinned(cls, value):
         if not BASE.fullmatch(value):
             raise ValueError(
-                f"{value!r} is not bootstrap:trixie, docker://NAME@sha256:DIGEST or "
+                f"{shorten(value)} is not bootstrap:trixie, docker://NAME@sha256:DIGEST or "
                 "file:PATH@sha256:DIGEST (a tag can change, a digest can't)"
             )
         return value

@@ -1,12 +1,12 @@
 """What the YAML files of ``config/conditions`` hold, and what a look-up returns."""
 
-from datetime import date, datetime
+from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ctabatch.config.base import Section, shorten
+from ctabatch.config.base import Day, Section, shorten
 from ctabatch.config.irf import Name, Version, parse_interval
 from ctabatch.simulation.card import AtmosphereCard
 
@@ -76,7 +76,7 @@ class ConditionsVersion(Section):
 
     version: Version
     """Name of the version."""
-    released: date
+    released: Day
     """Day of the release; of several versions the newest is the default."""
     description: str
     """What is new."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ctabatch.config.base import Energy, SafePath, Section, Text, quantity_type, shorten
+from ctabatch.config.base import Energy, SafePath, Section, Switch, Text, quantity_type, shorten
 from ctabatch.config.irf import Name
 from ctabatch.config.matching import MatchingSettings
 
@@ -158,7 +158,7 @@ class Geometry(Section):
         if pixels > 4_000_000:
             raise ValueError(f"a map of {pixels:.3g} pixels; at most 4,000,000 are allowed")
         if self.bin_size >= self.width:
-            raise ValueError(f"bin_size {self.bin_size} is not below width {self.width}")
+            raise ValueError(f"bin_size {self.bin_size} must be below width {self.width}")
         return self
 
 
@@ -209,7 +209,7 @@ class FluxPointsProduct(Section):
     """Number of energy bins, between the limits of `energy.reco`."""
     optional: tuple[Literal["errn-errp", "ul", "scan"], ...] = ("errn-errp", "ul")
     """Optional steps of Gammapy's estimator; upper limits are always computed."""
-    reoptimize: bool = False
+    reoptimize: Switch = False
     """Fit the other free parameters again in each bin."""
 
 

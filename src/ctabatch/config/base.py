@@ -1,7 +1,7 @@
 """Building blocks of the configuration models: strict sections and quantities with units."""
 
 import re
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -120,6 +120,17 @@ def _safe_path(path: Path | str) -> Path | str:
     return path
 
 
+def _no_timestamp(value: Any) -> Any:
+    # A number would count as seconds since 1970.
+    if not isinstance(value, str | date) or isinstance(value, datetime):
+        raise ValueError(f"{shorten(value)} is not a date such as 2026-01-31")
+    return value
+
+
+#: True or false, not a word or number that may stand for it.
+Switch = Annotated[bool, Field(strict=True)]
+#: A day, such as 2026-01-31.
+Day = Annotated[date, BeforeValidator(_no_timestamp)]
 #: One line of text for people.
 Text = Annotated[
     str,

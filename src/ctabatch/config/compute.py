@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ctabatch.config.base import Duration, Memory, Section
-from ctabatch.config.lake import Url
+from ctabatch.config.lake import RseName, Url
 
 #: A resource is a partition, a site, or ``localhost``; patterns may hold ``*``.
 ResourceName = Annotated[
@@ -23,7 +23,6 @@ ResourcePattern = Annotated[
         json_schema_extra={"x-allowed": "a site, a partition or localhost; * stands for any text"},
     ),
 ]
-RseName = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9\-_]{0,254}$")]
 Backend = Literal["local", "slurm", "dirac"]
 
 

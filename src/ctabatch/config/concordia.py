@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from ctabatch.concordia.card import ShowerCard, card_refusal
 from ctabatch.concordia.recipe import Recipe
-from ctabatch.config.base import Duration, Memory, SafePath, Section
+from ctabatch.config.base import Duration, Memory, SafePath, Section, Switch
 from ctabatch.config.irf import Name
 
 #: CORSIKA's run number has six digits.
@@ -19,7 +19,7 @@ GroupName = Annotated[str, Field(pattern=r"^[A-Za-z0-9/_.:-]{1,200}$")]
 class Source(Section):
     """The licensed source code: your own copy, never passed on."""
 
-    archive: Path
+    archive: SafePath
     """Path of the ``.tar``, ``.tar.gz``, ``.tar.bz2`` or ``.tar.xz`` archive."""
     sha256: Sha256
     """Its SHA-256."""
@@ -33,42 +33,42 @@ class Registry(Section):
         Field(pattern=r"^[a-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9][a-z0-9._-]*)+$", max_length=200),
     ]
     """Host, port and repository, such as ``registry.example.org/cta/concordia``."""
-    private: bool = False
+    private: Switch = False
     """Only members of the licence holder can read it; licensed images go to no other."""
-    push: bool = False
+    push: Switch = False
     """Push images that were built here."""
-    insecure: bool = False
+    insecure: Switch = False
     """Speak plain HTTP; for a registry on this machine only."""
 
     @model_validator(mode="after")
     def _plain_http_stays_here(self):
         host = self.address.partition("/")[0].partition(":")[0]
         if self.insecure and host not in ("localhost", "127.0.0.1"):
-            raise ValueError(f"insecure is for a registry on this machine, not for {host}")
+            raise ValueError(f"insecure is only for a registry on this machine, not for {host}")
         return self
 
 
 class Keys(Section):
     """ed25519 keys in PEM files (``openssl genpkey -algorithm ed25519``)."""
 
-    sign: Path | None = None
+    sign: SafePath | None = None
     """Private key that signs images built here; readable by its owner only."""
-    trusted: tuple[Path, ...] = ()
+    trusted: tuple[SafePath, ...] = ()
     """Public keys: an image from elsewhere runs only if one of these signed it."""
 
 
 class Images(Section):
     """Where images are looked for, in this order, and kept."""
 
-    store: Path = Path("resources/images")
+    store: SafePath = Path("resources/images")
     """Folder of the local images."""
     registry: Registry | None = None
     """Registry that is asked next."""
-    cvmfs: Path | None = None
+    cvmfs: SafePath | None = None
     """Folder with images named ``<digest>.sif``, asked last."""
     keys: Keys = Field(default_factory=Keys)
     """Signatures."""
-    build_folder: Path = Path("/var/tmp")
+    build_folder: SafePath = Path("/var/tmp")
     """Folder for the temporary files of a build, some GB; every user can enter it."""
 
     @model_validator(mode="after")
@@ -110,11 +110,11 @@ class ConcordiaRequest(Section):
     """The program."""
     card: ShowerCard
     """The showers of a run."""
-    runs: Annotated[int, Field(ge=1)]
+    runs: Annotated[int, Field(strict=True, ge=1)]
     """Number of runs."""
-    first_run: Annotated[int, Field(ge=1, le=MAXIMUM_RUN)] = 1
+    first_run: Annotated[int, Field(strict=True, ge=1, le=MAXIMUM_RUN)] = 1
     """Number of the first run; the others count on."""
-    seed_block: Annotated[int, Field(ge=0, le=224)] = 0
+    seed_block: Annotated[int, Field(strict=True, ge=0, le=224)] = 0
     """Block of random seeds; runs of different number or different block share no seed."""
     walltime: Duration = "4 h"
     """Longest time of a run; the batch system ends it then."""

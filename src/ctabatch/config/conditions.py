@@ -27,7 +27,10 @@ class ConditionsSettings(Section):
             return None
         if not value.isprintable() or not value.startswith(("sqlite:///", "postgresql://")):
             raise ValueError("must start with 'sqlite:///' or 'postgresql://'")
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+        except ValueError:
+            raise ValueError("must start with 'sqlite:///' or 'postgresql://'") from None
         if ":" in parts.netloc.rpartition("@")[0] or "password" in parts.query.lower():
             raise ValueError(
                 "a password must not stand in the configuration; it comes from PGPASSWORD or "

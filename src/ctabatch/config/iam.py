@@ -6,26 +6,36 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ctabatch.config.base import SafePath, Section
+from ctabatch.config.base import SafePath, Section, Switch, shorten
+from ctabatch.config.lake import Url
 
 #: Hosts of this machine, where plain HTTP is no risk.
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def _issuer(text: str) -> str:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ValueError(
+            f"{shorten(text)} is no address such as https://iam.example.org/"
+        ) from None
+    if "@" in parts.netloc:
+        raise ValueError("an address must not hold a user or a password (before an '@')")
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{text!r} is no address such as https://iam.example.org/")
+        raise ValueError(f"{shorten(text)} is no address such as https://iam.example.org/")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise ValueError(f"{text!r}: tokens are sent over https only, except on this machine")
+        raise ValueError(
+            f"{shorten(text)}: tokens are sent over https only, except on this machine"
+        )
     return text
 
 
 def _pattern(text: str) -> str:
     try:
         re.compile(text)
-    except re.error as error:
-        raise ValueError(f"{text!r} is no regular expression: {error}") from None
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{shorten(text)} is no regular expression: {error}") from None
     return text
 
 
@@ -80,8 +90,8 @@ class Rule(Section):
         asked = [int(number) for number in re.findall(r"\\(\d+)", self.gives)]
         if any(number > groups for number in asked):
             raise ValueError(
-                f"gives {self.gives!r} asks for bracket {max(asked)}, but group {self.group!r} has "
-                f"{groups}"
+                f"gives {self.gives!r} asks for bracket {max(asked)}, but group "
+                f"{shorten(self.group)} has only {groups}"
             )
         if "\\" in re.sub(r"\\\d+", "", self.gives):
             raise ValueError(f"gives {self.gives!r}: after a backslash only a number may come")
@@ -111,7 +121,7 @@ class ServiceToken(Section):
     """Resource to ask for by the parameter ``resource`` (RFC 8707), an absolute URI."""
     scopes: tuple[Scope, ...] = ("openid",)
     """Scopes of this service's token, part of those of the provider."""
-    exchange: bool = False
+    exchange: Switch = False
     """Get it by token exchange (RFC 8693) instead of the refresh token."""
 
     @model_validator(mode="after")
@@ -154,8 +164,8 @@ class Provider(Section):
         for name, service in self.services.items():
             if beyond := sorted(set(service.scopes) - set(self.scopes)):
                 raise ValueError(
-                    f"services.{name}.scopes: {', '.join(beyond)} is not among the scopes of the "
-                    "provider"
+                    f"services.{name}.scopes: {shorten(', '.join(beyond))} is not one of the "
+                    f"scopes of the provider ({', '.join(self.scopes)})"
                 )
         return self
 
@@ -163,7 +173,7 @@ class Provider(Section):
 class DiracLogin(Section):
     """Login of DIRAC, by DiracX's own flow (``cta-batch login --service dirac``)."""
 
-    url: Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")] | None = None
+    url: Url | None = None
     """Address of the DiracX server; the variable ``DIRACX_URL`` by default."""
     vo: Name | None = None
     """Virtual organisation; needed unless the command names it."""
@@ -193,7 +203,7 @@ class IamSettings(Section):
     def _provider_exists(self):
         if self.provider is not None and self.provider not in self.providers:
             known = ", ".join(self.providers) or "none"
-            raise ValueError(f"provider {self.provider!r} is not one of providers ({known})")
+            raise ValueError(f"provider {shorten(self.provider)} is not one of providers ({known})")
         if "dirac" in {name for item in self.providers.values() for name in item.services}:
             raise ValueError("services: dirac has its own login, see iam.dirac")
         return self

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
-from ctabatch.config.base import SafePath, Section
+from ctabatch.config.base import SafePath, Section, shorten
 
 Scope = Annotated[
     str,
@@ -14,11 +14,28 @@ Scope = Annotated[
         json_schema_extra={"x-allowed": "up to 25 letters, digits, '.', '-' and '_'"},
     ),
 ]
+
+
+def _no_password(address: str) -> str:
+    # The message does not repeat the address.
+    if "@" in address.partition("://")[2].partition("/")[0]:
+        raise ValueError("an address must not hold a user or a password (before an '@')")
+    return address
+
+
 Url = Annotated[
     str,
     Field(
         pattern=r"^https?://[^\s/]+(/\S*)?$",
         json_schema_extra={"x-allowed": "an address that starts with http:// or https://"},
+    ),
+    AfterValidator(_no_password),
+]
+RseName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Z0-9][A-Z0-9\-_]{0,254}$",
+        json_schema_extra={"x-allowed": "capital letters, digits, '-' and '_'"},
     ),
 ]
 
@@ -47,7 +64,7 @@ class LocalLakeSettings(Section):
     """Where catalogue and files are; relative to the working directory. A file system with working
     locks (not every network file system has them)."""
 
-    rses: dict[Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9\-_]{0,254}$")], RseSettings] = Field(
+    rses: dict[RseName, RseSettings] = Field(
         default={"DISK": RseSettings(), "TAPE": RseSettings(tier="TAPE")}, min_length=1
     )
     """Storage elements by name, each a folder."""
@@ -126,10 +143,10 @@ class LakeSettings(Section):
     vo: Scope = "ctao.dpps.test"
     """Virtual organisation: first part of the logical file names."""
 
-    default_rse: str = "DISK"
+    default_rse: RseName = "DISK"
     """Storage element that products are ingested to."""
 
-    staging_rse: str = "DISK"
+    staging_rse: RseName = "DISK"
     """Storage element on disk that files are staged to from tape."""
 
     local: LocalLakeSettings = LocalLakeSettings()
@@ -146,7 +163,9 @@ class LakeSettings(Section):
             names = ", ".join(self.local.rses)
             for field in ("default_rse", "staging_rse"):
                 if getattr(self, field) not in self.local.rses:
-                    raise ValueError(f"{field} {getattr(self, field)!r} is not one of {names}")
+                    raise ValueError(
+                        f"{field} {shorten(getattr(self, field))} is not one of {names}"
+                    )
             if self.local.rses[self.staging_rse].tier != "DISK":
                 raise ValueError(f"staging_rse {self.staging_rse!r} is not of tier DISK")
         return self

@@ -1,11 +1,13 @@
 """Read a configuration file; every mistake becomes one line that names file and key."""
 
+import json
 from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 
 from ctabatch.config.base import shorten
+from ctabatch.config.content import check_keys, check_values
 from ctabatch.config.mistakes import first_mistake
 from ctabatch.config.model import Configuration
 from ctabatch.errors import InputError
@@ -98,14 +100,22 @@ def read_yaml(path: Path, *, aliases: bool = False) -> dict:
             data = stream.read(MAXIMUM_BYTES + 1)
         if len(data) > MAXIMUM_BYTES:
             raise InputError("file is too large", where, f"{MAXIMUM_BYTES} bytes")
-        loader = _Loader if aliases else _NoAliases
-        content = yaml.load(data.decode("utf-8"), loader)
+        text = data.decode("utf-8")
     except FileNotFoundError:
         raise InputError("no such file", where) from None
+    except ValueError as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise InputError("is not UTF-8 text", where, "a YAML file") from None
+        raise InputError("is no file name", where) from None  # it holds NUL
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where, "a YAML file") from None
-    except UnicodeDecodeError:
-        raise InputError("is not UTF-8 text", where, "a YAML file") from None
+    return parse_yaml(text, where, aliases=aliases)
+
+
+def parse_yaml(text: str, where: str, *, aliases: bool = False) -> dict:
+    """Read YAML text that must hold a mapping; see `read_yaml`."""
+    try:
+        content = yaml.load(text, _Loader if aliases else _NoAliases)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
@@ -129,9 +139,41 @@ def load_config(path: Path) -> Configuration:
     return parse_config(read_yaml(path), str(path))
 
 
+def parse_text(text: str, where: str) -> Configuration:
+    """Check a configuration given as text, JSON or YAML, as it comes from standard input.
+
+    Jobs get it as JSON; YAML reads some of JSON's numbers (``1e-05``) and escapes otherwise.
+
+    Raises
+    ------
+    ctabatch.errors.InputError
+        As `load_config`.
+    """
+    if len(text) > MAXIMUM_BYTES:
+        raise InputError("is too large", where, f"{MAXIMUM_BYTES} characters")
+    try:
+        object_ = text.lstrip().startswith("{")
+        content = json.loads(text, object_pairs_hook=_distinct) if object_ else None
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        content = parse_yaml(text, where) if text.strip() else {}
+    return parse_config(content, where)
+
+
+def _distinct(pairs: list) -> dict:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a key stands twice")  # YAML's reader names it
+    return dict(pairs)
+
+
 def parse_config(content: dict, where: str = "configuration") -> Configuration:
     """Check a configuration given as nested dictionaries (Snakemake's ``config``)."""
-    return parse_section(Configuration, content, where)
+    check_keys(content, where)
+    config = parse_section(Configuration, content, where)
+    # After the models: what they say of a key is more to the point.
+    check_values(content, where)
+    return config
 
 
 def parse_section(model, content, where: str):

@@ -1,6 +1,7 @@
 """Say in one line what is wrong with a value, where it stands, and what is allowed."""
 
 import difflib
+import re
 from functools import cache
 
 from pydantic import BaseModel, ValidationError
@@ -23,6 +24,9 @@ _EXPECTED = {
     "dict_type": "a section with keys and values",
     "date_": "a date such as 2026-01-31",
 }
+
+#: Numbers that YAML 1.1 takes for text.
+_EXPONENT = re.compile(r"[-+]?[0-9.]+[eE][-+]?[0-9]+")
 
 
 def first_mistake(error: ValidationError, model: type[BaseModel], where: str) -> InputError:
@@ -57,6 +61,8 @@ def first_mistake(error: ValidationError, model: type[BaseModel], where: str) ->
         message = f"{shorten(value)} is not {expected}"
         if expected == "text" and not isinstance(value, (dict, list, type(None))):
             message += "; write it in quotes"
+        if expected.endswith("number") and isinstance(value, str) and _EXPONENT.fullmatch(value):
+            message += "; YAML wants a dot and a sign, such as 1.0e-6"
         hint = None if hint == expected else hint
     elif kind == "literal_error":
         message = f"{shorten(value)} is not one of the choices"

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from ctabatch.config.analysis import AnalysisRequest
-from ctabatch.config.base import SafePath, Section
+from ctabatch.config.base import SafePath, Section, shorten
 from ctabatch.config.compute import ComputeSettings
 from ctabatch.config.concordia import ConcordiaRequest
 from ctabatch.config.conditions import ConditionsSettings
@@ -101,7 +101,7 @@ class Configuration(Section):
         if rucio.login not in provider.services:
             known = ", ".join(provider.services) or "none"
             raise ValueError(
-                f"lake.rucio.login {rucio.login!r} is not one of iam.providers.{name}.services "
+                f"lake.rucio.login {shorten(rucio.login)} is not one of iam.providers.{name}.services "
                 f"({known})"
             )
         rucio.use_login_of(name, provider)

@@ -1,12 +1,12 @@
 """What the open simulator observes (section ``observation``)."""
 
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ctabatch.config.base import Energy, Offset, Section, Text, quantity_type, shorten
+from ctabatch.config.base import Day, Energy, Offset, Section, Text, quantity_type, shorten
 from ctabatch.config.irf import Name
 
 Seconds = quantity_type("s", 1, 36_000)
@@ -157,7 +157,7 @@ class ObservationSettings(Section):
     """Another seed gives other, independent observations."""
     proposal_id: Name = "P1"
     """Proposal that the observations belong to."""
-    release_date: date | None = Field(None, examples=["2027-01-15"])
+    release_date: Day | None = Field(None, examples=["2027-01-15"])
     """Day on which the data become public; one year after the observation when left out."""
     release: Name = "simulated-observations"
     """Data release in the lake."""

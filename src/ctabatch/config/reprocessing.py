@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ctabatch.config.base import Duration, Section, Text, quantity_type
+from ctabatch.config.base import Duration, Section, Text, quantity_type, shorten
 from ctabatch.config.irf import Name, parse_interval
+from ctabatch.config.lake import RseName
 from ctabatch.config.matching import MatchingSettings
 
 Volume = quantity_type("GB", 1e-6, 1e9)
@@ -14,7 +15,7 @@ Volume = quantity_type("GB", 1e-6, 1e9)
 class StagingSettings(Section):
     """How DL0 is brought from tape to disk."""
 
-    rse: str | None = Field(None, min_length=1)
+    rse: RseName | None = None
     """Storage element on disk to stage to; `lake.staging_rse` by default."""
     lifetime: Duration = "48 h"
     """How long the disk copies of a wave are held at most, should nobody release them."""
@@ -48,7 +49,7 @@ class ReprocessingRequest(Section):
     @classmethod
     def _interval(cls, value):
         if value is not None and parse_interval(value) is None:
-            raise ValueError(f"{value!r} is not an interval such as '2026-01-10/2026-01-12'")
+            raise ValueError(f"{shorten(value)} is not an interval such as '2026-01-10/2026-01-12'")
         return value
 
     @field_validator("observations")

@@ -64,7 +64,7 @@ def test_no_two_runs_share_a_seed():
     ("changes", "reason"),
     [
         ({"card__zenith_max": "30 deg"}, "a view cone needs one direction"),
-        ({"card__detectors": []}, "option IACT and detectors go together"),
+        ({"card__detectors": []}, "detectors need option IACT"),
         ({"card__view_cone": "0 deg", "card__zenith_max": "75 deg"}, "needs option CURVED"),
         ({"card__view_cone": "0 deg", "card__zenith_max": "95 deg"}, "needs option UPWARD"),
         ({"card__thinning": {"fraction": 1e-5}}, "thinning needs option THIN"),
