@@ -106,7 +106,9 @@ def quantity_type(unit: str, lower: float = float("-inf"), upper: float = float(
 def _plain_text(value: Any) -> Any:
     text = str(value)
     if not text.strip() or not text.isprintable():
-        raise ValueError(f"{shorten(text)} is empty or has control characters")
+        raise ValueError(
+            f"{shorten(text)} is empty or has control characters; write one line of text"
+        )
     return value
 
 

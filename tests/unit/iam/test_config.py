@@ -24,7 +24,7 @@ def with_provider(**changes):
         (with_provider(secret="x"), "iam.providers.escape"),
         (
             with_provider(services={"lake": {"scopes": ["openid", "storage.read"]}}),
-            "services.lake.scopes: storage.read is not among the scopes",
+            "services.lake.scopes: 'storage.read' is not one of the scopes",
         ),
         (with_provider(services={"lake": {"exchange": True}}), "exchange needs an audience"),
         (with_provider(services={"dirac": {}}), "dirac has its own login"),
@@ -34,7 +34,7 @@ def with_provider(**changes):
         ),
         (
             with_provider(claims={"projects": [{"group": "/p/(.*)", "gives": "\\2"}]}),
-            "asks for bracket 2, but group '/p/(.*)' has 1",
+            "asks for bracket 2, but group '/p/(.*)' has only 1",
         ),
         (
             with_provider(claims={"roles": [{"group": "x", "gives": "\\g"}]}),
