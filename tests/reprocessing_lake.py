@@ -1,5 +1,6 @@
 """Fills a data lake with what a reprocessing looks for; the contents of the files don't matter."""
 
+import hashlib
 import uuid
 from importlib.metadata import version
 from pathlib import Path
@@ -106,9 +107,12 @@ class Filler:
         """An IRF with its models; returns the DID of the IRF."""
         metadata = irf_metadata(**changes)
         for kind in models:
-            self.put(
-                f"{name}/{kind}.pkl",
-                f"{name} {kind}".encode(),
-                metadata | {"data__level": "DL2", "data__type": "RecoModel", "models__kind": kind},
-            )
+            content = f"{name} {kind}".encode()
+            own = {
+                "data__level": "DL2",
+                "data__type": "RecoModel",
+                "models__kind": kind,
+                "models__sha256": hashlib.sha256(content).hexdigest(),
+            }
+            self.put(f"{name}/{kind}.pkl", content, metadata | own)
         return self.put(f"{name}/{name}.fits.gz", name.encode(), metadata)

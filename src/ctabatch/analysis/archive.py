@@ -42,6 +42,9 @@ def unpacked(archive: Path, near: Path | None = None) -> Iterator[Path]:
     with TemporaryDirectory(prefix=f".{archive.stem[:40]}.", dir=near) as name:
         try:
             with tarfile.open(archive) as tar:
+                for member in tar:
+                    if not (member.isfile() or member.isdir()):
+                        raise tarfile.TarError(f"{member.name!r} is no file")
                 tar.extractall(name, filter="data")
         except (OSError, tarfile.TarError) as error:
             raise BatchError(f"{archive} can't be unpacked: {error}", "make it again") from None

@@ -158,3 +158,5 @@ class LoginStore:
 
     def _make_folder(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if stat.S_IMODE(self.path.parent.stat().st_mode) & 0o077:
+            self.path.parent.chmod(0o700)

@@ -40,6 +40,12 @@ def fetch_models(lake: DataLake, plan: Mapping[str, Any], key: str, folder: Path
         target = Path(folder) / MODEL_FILES.get(name, IRF_FILE)
         _fetch(lake, file, target)
         wanted = file.get("models__sha256")
+        if not wanted and target.suffix == ".pkl":
+            target.unlink()
+            raise IntegrityError(
+                f"{file['did']} has no models__sha256 in its metadata: a pickle is not read without",
+                "report it to those who made the model",
+            )
         if wanted and hashlib.sha256(target.read_bytes()).hexdigest() != wanted:
             target.unlink()
             raise IntegrityError(

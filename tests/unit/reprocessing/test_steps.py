@@ -81,6 +81,15 @@ def test_models_are_used_with_their_planned_bytes_only(fill, planned, tmp_path):
     assert not (tmp_path / "third" / "energy.pkl").exists()
 
 
+def test_model_without_a_digest_in_its_metadata_is_refused(fill, planned, tmp_path):
+    _, plan, _ = planned
+    (key,) = plan["irfs"]
+    plan["irfs"][key]["files"]["energy"]["models__sha256"] = None
+    with pytest.raises(IntegrityError, match=r"energy\.pkl has no models__sha256"):
+        fetch_models(fill.lake, plan, key, tmp_path / "models")
+    assert not (tmp_path / "models" / "energy.pkl").exists()
+
+
 def test_model_that_was_tampered_with_is_refused(fill, planned, tmp_path):
     _, plan, _ = planned
     (key,) = plan["irfs"]

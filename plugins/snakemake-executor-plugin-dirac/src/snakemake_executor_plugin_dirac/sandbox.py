@@ -102,4 +102,13 @@ def _unpack(content: bytes, folder: Path) -> None:
         content = zstandard.ZstdDecompressor().decompress(content, max_output_size=LARGEST_OUTPUT)
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        archive.extractall(folder, filter="data")
+        members, size = [], 0
+        for member in archive:
+            # A worker is not trusted: no links, no devices, and no archive that grows without end.
+            if not (member.isfile() or member.isdir()):
+                raise tarfile.TarError(f"output sandbox: {member.name!r} is no file")
+            size += member.size
+            if size > LARGEST_OUTPUT:
+                raise tarfile.TarError(f"output sandbox: more than {LARGEST_OUTPUT} bytes")
+            members.append(member)
+        archive.extractall(folder, members, filter="data")
