@@ -1,6 +1,7 @@
 """The pipeline's image: small, from the lock of this project, and able to run the IRF request."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from astropy.io import fits
 
 from ctabatch.concordia import apptainer
 from ctabatch.concordia.pipeline import build_pipeline
@@ -38,17 +40,20 @@ def test_image_is_small_and_same_content_is_not_built_again(image):
     assert path.stat().st_mtime_ns == before
 
 
+def normal(name):
+    """Name of a distribution as indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def test_image_holds_the_locked_packages_and_no_trace_of_this_machine(image):
     path, _ = image
     listed = json.loads(apptainer.read_inside(path, "/opt/concordia/sbom.json"))
-    found = {
-        item["name"].lower().replace("_", "-"): item["version"] for item in listed["components"]
-    }
+    found = {normal(item["name"]): item["version"] for item in listed["components"]}
     lock = (REPOSITORY / "src/ctabatch/concordia/locks/project.txt").read_text()
     for line in lock.splitlines():
         if "==" in line:
             name, version = line.split(" ")[0].split("==")
-            assert found[name.lower().replace("_", "-")] == version, name
+            assert found[normal(name)] == version, name
     assert "snakemake-storage-plugin-xrootd" in found, "workers of the grid need it"
     environment = apptainer.call(["exec", "--containall", "--cleanenv", "--no-home", path, "env"])
     assert str(REPOSITORY) not in environment.stdout
@@ -82,5 +87,8 @@ def test_irf_request_runs_in_the_image(image, tmp_path):
     folder = tmp_path / "results/irf" / config["irf"]["name"]
     assert json.loads((folder / "validation.json").read_text())["passed"]
     product = next(folder.glob("*.fits.gz"))
-    assert product.stat().st_size > 10_000
+    with fits.open(product) as hdus:
+        assert {"EFFECTIVE AREA", "ENERGY DISPERSION", "PSF", "BACKGROUND"} <= {
+            h.name for h in hdus
+        }
     assert "irf__request_digest" in product.with_name(f"{product.name}.meta.json").read_text()

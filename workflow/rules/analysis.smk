@@ -5,6 +5,7 @@ localrules:
     analysis,
     analysis_plan,
     analysis_make_plan,
+    analysis_keep_plan,
     analysis_transfer,
     analysis_report,
     analysis_save,
@@ -32,21 +33,33 @@ rule analysis_plan:
         "cta-batch analysis show --plan {input} | tee {log}"
 
 
-# What is marked local() stays on this machine where the other files go to a storage.
+# Jobs on the grid look at the plan to know the groups, so it is where they reach it; what is marked local()
+# stays on this machine.
 checkpoint analysis_make_plan:
     input:
         models=local(ANALYSIS_MODELS),
     output:
-        plan=local(f"{ANALYSIS}/plan.json"),
-        job=f"{ANALYSIS}/work/plan.json",
+        f"{ANALYSIS}/work/plan.json",
     log:
         f"{ANALYSIS}/logs/plan.log",
     retries: 0
     params:
         config=REQUEST,
+        plan=f"{ANALYSIS}/plan.json",
     shell:
-        "echo {params.config:q} | cta-batch analysis plan --config - --output {output.plan}"
-        " --job {output.job} 2>&1 | tee {log}"
+        "echo {params.config:q} | cta-batch analysis plan --config - --output {params.plan}"
+        " --job {output} 2>&1 | tee {log}"
+
+
+rule analysis_keep_plan:
+    input:
+        f"{ANALYSIS}/work/plan.json",
+    output:
+        local(f"{ANALYSIS}/plan.json"),
+    log:
+        f"{ANALYSIS}/logs/keep-plan.log",
+    shell:
+        "cp {input} {output} 2> {log}"
 
 
 rule analysis_transfer:

@@ -121,12 +121,16 @@ def retrieve_plan(path):
         return json.load(file)
 
 
-def irf_the_plan():
-    """The plan of the IRF request; until it is made, Snakemake comes back later."""
-    path = checkpoints.irf_make_plan.get().output.plan
+def any_plan(path):
+    """Content of a plan, in a storage or here."""
     if path.is_storage:
         return retrieve_plan(path)
     return read_plan(path, Path(path).stat().st_mtime_ns)
+
+
+def irf_the_plan():
+    """The plan of the IRF request; until it is made, Snakemake comes back later."""
+    return any_plan(checkpoints.irf_make_plan.get().output.plan)
 
 
 def irf_tool_settings(wildcards):
@@ -267,8 +271,7 @@ def concordia_runs(wildcards):
 
 def analysis_reduced(wildcards):
     """The reduced groups of an analysis, in order."""
-    path = checkpoints.analysis_make_plan.get().output.plan
-    groups = read_plan(path, Path(path).stat().st_mtime_ns)["groups"]
+    groups = any_plan(checkpoints.analysis_make_plan.get().output[0])["groups"]
     return [f"{ANALYSIS}/work/reduced/{group}.tar" for group in range(groups)]
 
 
