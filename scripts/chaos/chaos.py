@@ -28,7 +28,10 @@ sys.path.insert(0, str(HERE))
 
 from checks import problems_of  # noqa: E402
 from faults import Disturbance, run_disturbed, run_quietly  # noqa: E402
-from worlds import WORLDS, WorldError  # noqa: E402
+from rucio_world import RucioWorld  # noqa: E402
+from worlds import LocalWorld, WorldError  # noqa: E402
+
+WORLDS = {world.name: world for world in (LocalWorld, RucioWorld)}
 
 
 def play(world, number, generator):
@@ -40,7 +43,9 @@ def play(world, number, generator):
         for _ in range(hit.count(index)):
             kind = generator.choice(world.kinds)
             moment = generator.uniform(0.2, max(world.durations[step.name], 1.0))
-            log.append(run_disturbed(world, step, Disturbance(kind, moment), generator))
+            # how often it is asked depends on the clock; the schedule of the rounds must not
+            chance = random.Random(generator.random())
+            log.append(run_disturbed(world, step, Disturbance(kind, moment), chance))
         code, tail, seconds = run_quietly(world, step)
         if code:
             log.append(f"{step.name}: run again, exit code {code}")

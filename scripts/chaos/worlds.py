@@ -48,6 +48,7 @@ class LocalWorld:
     name = "local"
     kinds = ("group", "group", "main", "job", "transfer")
     chunks = CHUNKS
+    tape = "TAPE"
 
     def __init__(self, folder, config, rounds, seed):
         self.folder, self.config, self.rounds, self.seed = folder, config, rounds, seed
@@ -148,8 +149,6 @@ class LocalWorld:
             Step("analysis", ["snakemake", "analysis", *self._snakemake(name)]),
         ]
 
-    tape = "TAPE"
-
     def run(self, *command):
         """Run a command in peace; returns its output."""
         done = subprocess.run(
@@ -191,6 +190,3 @@ class LocalWorld:
         """Half-written files of the storage elements."""
         for path in (self.folder / "lake").glob("*/.incoming/*"):
             yield f"half-written copy left: {path}"
-
-
-WORLDS = {"local": LocalWorld}
