@@ -198,6 +198,11 @@ def main(argv=None) -> int:
         parser.error("--seeds, --first and --jobs are at least 1")
     try:
         config = load_config(options.config)
+        for section in ("observation", "irf", "reprocessing", "analysis"):
+            if getattr(config, section) is None:
+                raise InputError(
+                    "is missing", f"{options.config}: {section}", "what config/closure.yaml has"
+                )
         truth = truth_of(config.observation.spectrum)
         seeds = list(range(options.first, options.first + options.seeds))
         chain = Chain(

@@ -68,7 +68,11 @@ def test_again_makes_nothing_again(closure):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(["--seeds", "0"], "at least 1"), (["--config", "absent.yaml"], "no such file")],
+    [
+        (["--seeds", "0"], "at least 1"),
+        (["--config", "absent.yaml"], "no such file"),
+        (["--config", "config/config.yaml"], "config/config.yaml: observation: is missing"),
+    ],
 )
 def test_bad_input(new_checkout, options, words):
     done = new_checkout().run("python", SCRIPT, *options, check=False)

@@ -41,7 +41,7 @@ def truth_of(spectrum: SourceSpectrum) -> dict[str, float]:
     unit = u.Unit("TeV-1 s-1 cm-2")
     return {
         "index": spectrum.index,
-        "amplitude": (spectrum.amplitude * spectrum.scale).to_value(unit),
+        "amplitude": float((spectrum.amplitude * spectrum.scale).to_value(unit)),
         "reference": spectrum.reference.to_value("TeV"),
     }
 
