@@ -58,7 +58,7 @@ def save(config: Configuration, plan_path: Path, fit_path: Path, output: Path) -
     names = [name for name in (*FILES, *_ALSO) if (folder / name).is_file()]
     content = {"products": {}, "folder": None}
     if request.save in ("lake", "both"):
-        files = [_describe(config, plan, folder / name) for name in names]
+        files = [describe_product(config, plan, folder / name) for name in names]
         result = open_lake(config.lake).ingest(files, dataset=dataset_did(config, plan))
         content |= {
             "products": {file.path.name: file.did for file in files},
@@ -76,11 +76,16 @@ def save(config: Configuration, plan_path: Path, fit_path: Path, output: Path) -
     return content
 
 
-def _describe(config: Configuration, plan: dict, path: Path) -> NewFile:
-    """Write the sidecar of a product where there is none, and describe it for ingest."""
+def describe_product(config: Configuration, plan: dict, path: Path) -> NewFile:
+    """Write the sidecar of a product where there is none of this release, and describe it for ingest.
+
+    A product that was made again with the same bytes may lie beside the sidecar of an earlier release.
+    """
     try:
-        read_sidecar(path)
+        known = read_sidecar(path).flat().get("curation__release")
     except (InputError, IntegrityError):
+        known = None
+    if known != release_name(plan):
         write_sidecar(path, product_metadata(config, plan, path.name))
     return new_file(path, vo=config.lake.vo, scope=config.lake.scope)
 
