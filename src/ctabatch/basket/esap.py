@@ -83,7 +83,7 @@ def _item_data(entry: Any, where: str) -> dict[str, Any]:
     data = entry.get("item_data") if isinstance(entry, dict) else None
     try:
         data = json.loads(data) if isinstance(data, str) else data
-    except ValueError:
+    except (ValueError, RecursionError):  # too deep is as bad
         data = None
     if not isinstance(data, dict):
         raise InputError(
@@ -100,7 +100,7 @@ def _item(record: Any, lake_name: str, where: str) -> Item:
     try:
         parse_did(did)
         size = int(record.get("bytes") or 0)
-    except (InputError, TypeError, ValueError):
+    except (InputError, TypeError, ValueError, OverflowError):
         raise InputError("is no row of Rucio", where, allowed) from None
     if size < 0:
         raise InputError(f"has {size} bytes", where, allowed)

@@ -290,8 +290,14 @@ def fetch(output, name, as_json, config_path):
     with ProgressBar("fetch") as progress:
         paths = lake.fetch([item.did for item in held.items], Path(output), progress=progress)
     known = state.known_files(lake, [item.did for item in held.items if item.metadata])
+    files = set(paths.values())
     for did, metadata in known.items():
         path = paths[did].with_name(paths[did].name + ".lake.json")
+        if path in files:
+            raise BatchError(
+                f"{path} is a file of the basket, the metadata of {did} can't have its name",
+                "take one of them out with: cta-batch basket remove",
+            )
         write_json(path, {"did": did, "metadata": metadata})
         paths[f"metadata of {did}"] = path
     if as_json:

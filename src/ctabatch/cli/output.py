@@ -62,7 +62,7 @@ class ProgressBar:
 
 def print_table(columns, rows):
     """Print a table on a terminal, and tab-separated lines elsewhere."""
-    cells = [["" if value is None else str(value) for value in row] for row in rows]
+    cells = [["" if value is None else _printable(str(value)) for value in row] for row in rows]
     if not sys.stdout.isatty():
         for line in [columns, *cells]:
             click.echo("\t".join(line))
@@ -75,6 +75,13 @@ def print_table(columns, rows):
     for row in cells:
         table.add_row(*(Text(cell, overflow="fold") for cell in row))
     Console().print(table)
+
+
+def _printable(text):
+    """Replace control characters: metadata are other people's, and a terminal obeys them."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
 
 
 def size_text(count):

@@ -91,7 +91,7 @@ def incoming(folder: Path) -> Iterator[Path]:
     pathlib.Path
         A new folder, not swept by others while this process lives.
     """
-    base = folder / _INCOMING
+    base = _base(folder)
     base.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     lock, descriptor = _acquire(base)
@@ -104,6 +104,13 @@ def incoming(folder: Path) -> Iterator[Path]:
         lock.unlink(missing_ok=True)
         os.close(descriptor)
         _remove_if_empty(base)
+
+
+def _base(folder: Path) -> Path:
+    base = folder / _INCOMING
+    if base.is_symlink():  # files would be written and swept in somebody else's folder
+        raise LakeError(f"{base} is a symbolic link; it must not be", "remove it")
+    return base
 
 
 def _acquire(base: Path) -> tuple[Path, int]:
@@ -123,7 +130,7 @@ def _acquire(base: Path) -> tuple[Path, int]:
 
 def sweep(folder: Path) -> None:
     """Remove what killed processes left in ``.incoming`` of a folder."""
-    for lock in (folder / _INCOMING).glob("*.lock"):
+    for lock in _base(folder).glob("*.lock"):
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -224,13 +231,19 @@ class Storage:
 
     def _make_folder(self, rse: str, folder: Path) -> set[Path]:
         """Make a folder; returns it and those above it, up to the storage element."""
-        root = self.rse_folder(rse)
+        above = self._above(rse, folder)
         folder.mkdir(parents=True, exist_ok=True)
-        expected = root.resolve() / folder.relative_to(root)
-        if folder.resolve() != expected:
-            raise LakeError(f"storage folder {folder} contains a symbolic link; it must not")
+        return {*above, self.rse_folder(rse)}
+
+    def _above(self, rse: str, folder: Path) -> list[Path]:
+        """Return a folder and those above it, below the storage element; none may be a link."""
+        root = self.rse_folder(rse)
         above = [folder, *folder.parents]
-        return set(above[: above.index(root) + 1])
+        above = above[: above.index(root)]
+        for path in above:
+            if path.is_symlink():
+                raise LakeError(f"storage folder {path} is a symbolic link; it must not be")
+        return above
 
     def remove(self, rse: str, did: str) -> None:
         """Remove a file and the folders that became empty."""
@@ -238,9 +251,10 @@ class Storage:
 
     def remove_path(self, rse: str, path: Path) -> None:
         """Remove a file given by its path, and the folders that became empty."""
+        above = self._above(rse, path.parent)
         path.unlink(missing_ok=True)
-        for parent in path.parents:
-            if parent == self.rse_folder(rse) or not _remove_if_empty(parent):
+        for parent in above:
+            if not _remove_if_empty(parent):
                 break
 
     def stored(self, rse: str) -> Iterator[tuple[str, Path]]:
