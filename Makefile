@@ -100,6 +100,10 @@ physics: setup  ## compare the open simulator with the published Prod5 IRF (need
 benchmark: setup  ## all benchmarks, one after the other
 	for name in $(BENCHMARKS); do python benchmarks/$$name.py; done
 
+.PHONY: audit
+audit: setup  ## look the locked packages up among known vulnerabilities (needs PyPI)
+	python scripts/audit.py
+
 .PHONY: containers
 containers: setup  ## build all container images: the pipeline's, and that of config/test/concordia.yaml
 	python scripts/containers.py build

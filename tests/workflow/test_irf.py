@@ -44,6 +44,14 @@ def test_lower_throughput_gives_a_smaller_effective_area_at_threshold(production
     assert areas["throughput-low"] != areas["nominal"]
 
 
+def test_secrets_of_the_environment_are_written_nowhere(production):
+    secret = production.environment["MY_TOKEN"].encode()
+    files = [path for path in production.folder.rglob("*") if path.is_file()]
+    assert len(files) > 100
+    assert [path for path in files if secret in path.read_bytes()] == []
+    assert secret.decode() not in production.first
+
+
 def test_search_finds_the_products(production):
     done = production.run(
         "cta-batch",
