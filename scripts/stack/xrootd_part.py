@@ -17,11 +17,17 @@ def installed() -> bool:
     return shutil.which("xrootd") is not None
 
 
+#: Characters of the storage's folder; a socket's path has at most 107, XRootD adds some 20.
+LONGEST = 86
+
+
 def start_storage(state: State) -> str:
     """Start the server, below ``storage`` of a state folder; returns the address of its root."""
     if not installed():
         raise StackError("not installed: run stack.py install xrootd")
     port, folder = state.port("storage"), state.folder / "storage"
+    if len(str(folder)) > LONGEST:
+        raise StackError(f"{folder} is too long for XRootD's sockets: choose a shorter STACK_DIR")
     user = service_user("xrootd")
     for path in (folder / "data" / "scratch", folder / "admin"):
         path.mkdir(parents=True, exist_ok=True)

@@ -78,7 +78,7 @@ def person(services, rucio, dirac9, test_data, tmp_path_factory):
     made = tmp_path_factory.mktemp("dl3")
     files = []
     for path in simulate(made, test_data / IRF, 2):
-        item = new_file(path, proposal_id="P42", release_date="2099-01-01")
+        item = new_file(path, proposal_id="P43", release_date="2099-01-01")
         files.append(replace(item, did=f"dpps:{FOLDER}/{path.name}"))
     RucioLake(lake_settings(rucio)).ingest(files)
     person = GridCheckout(folder, dirac9, storage)
@@ -93,7 +93,7 @@ def person(services, rucio, dirac9, test_data, tmp_path_factory):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
     config = ("--config", "grid.yaml")
     log_in(person)
-    person.call(CTA_BATCH, "basket", "add", "--project", "P42", "--basket", "crab", *config)
+    person.call(CTA_BATCH, "basket", "add", "--project", "P43", "--basket", "crab", *config)
     person.add()
     code, person.output = person.run("analysis", "--configfile", "grid.yaml")
     assert code == 0, person.output

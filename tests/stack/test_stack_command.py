@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import common
 import pytest
@@ -17,14 +19,21 @@ STACK = [sys.executable, str(common.HERE / "stack.py")]
 
 
 @pytest.fixture
+def tmp_path():
+    """A folder with a short name, as XRootD's sockets need, which other users can reach."""
+    with tempfile.TemporaryDirectory(prefix="stack-") as name:
+        folder = Path(name)
+        for part in (folder, *folder.parents):
+            mode = part.stat().st_mode
+            if mode & 0o011 != 0o011:
+                part.chmod(mode | 0o011)
+        yield folder
+
+
+@pytest.fixture
 def stack(tmp_path, monkeypatch):
     """Run the command with a state folder of the test's own; stops what is left at the end."""
     require(xrootd_part.installed(), "XRootD is absent: make stack-install")
-    # servers run as users of their own, who have to reach the folder
-    for folder in (tmp_path, *tmp_path.parents):
-        mode = folder.stat().st_mode
-        if mode & 0o011 != 0o011:
-            folder.chmod(mode | 0o011)
     monkeypatch.setenv("STACK_DIR", str(tmp_path))
 
     def run(action, *options, code=0):

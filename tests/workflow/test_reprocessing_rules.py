@@ -84,7 +84,7 @@ def run_that_fails(place, name):
     done = place.snakemake("reprocessing", "--retries", "0", config="request.yaml", check=False)
     text = done.stdout + done.stderr
     assert done.returncode == 1
-    assert "rule reprocessing_process" in text
+    assert "FAILED reprocessing_process" in text
     assert name in text
     assert place.fill.lake.requests() == []
     assert temporary_files(place) == []
