@@ -13,7 +13,7 @@ import yaml
 
 from rucio_tools import DISK, TAPE, lake_settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("rucio")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400), pytest.mark.xdist_group("rucio")]
 
 PROJECT = Path(__file__).parents[2]
 CONFIG = "rucio.yaml"

@@ -15,7 +15,7 @@ from ctabatch.compute.search import find_resources, survey
 from ctabatch.config.load import parse_config
 from ctabatch.errors import BatchError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 PROJECT = Path(__file__).parents[2]
 #: Two jobs of Slurm for most of the chain: each has ten seconds of its own overhead.
