@@ -2,14 +2,14 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 import uuid
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from checkout import environment_of, run_command
+
 #: Seconds; generous, as the machine may be busy.
 PATIENCE = 2400
 
@@ -34,35 +34,21 @@ class GridCheckout:
         self._stored = Path(storage["XROOTD_FOLDER"]) / name
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE", "DIRAC"))}
         self.environment = kept | {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             # a lake of its own: in another's the product might be there already
-            "XDG_DATA_HOME": str(folder / "home/data"),
-            "COLUMNS": "10000",
+            **environment_of(folder),
             **variables,
         }
         subprocess.run(["git", "init", "-q", folder], check=True)
+        # logins and caches do not go to the workers
+        (folder / ".gitignore").write_text("/home/\n")
 
     def add(self):
         """Put all files under version control: those go to the workers."""
         subprocess.run(["git", "-C", self.folder, "add", "-A"], check=True)
 
-    def copy(self, *names):
-        """Copy folders of this repository."""
-        for name in names:
-            shutil.copytree(REPOSITORY / name, self.folder / name)
-
     def call(self, *command):
         """Run a command to its end; returns its output."""
-        done = subprocess.run(
-            list(map(str, command)),
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        return run_command(command, self.folder, self.environment).stdout
 
     def stored(self, name):
         """Return a file of the storage, seen from the server's side."""

@@ -3,7 +3,9 @@
 After ``kill -9`` Snakemake's lock stays, although nobody runs, local jobs go on without their main
 process, and half-written files lie about. A main process therefore holds a shared `flock` on a file
 beside the locks: the kernel drops it however the process ends. Who can have it exclusively is alone,
-so that every lock, job and half-written file of this folder is a dead one's.
+so that every lock, job and half-written file of this folder is a dead one's. The file names the
+machine: on a shared file system a `flock` may not be seen by another, so what that one left is left
+to a person.
 """
 
 import contextlib
@@ -12,6 +14,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -47,21 +50,32 @@ def claim(results: Path, folder: Path = Path(".snakemake")) -> dict[str, int]:
     here = str(folder.absolute().parent.resolve())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / "running.lock").open("a")
+        stream = (folder / "running.lock").open("a+")
     except OSError:
         return found  # read-only: Snakemake itself says so where it matters
     _held.append(stream)
     try:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found = {"jobs": _end_jobs(here), "locks": _remove_locks(folder / "locks")}
-            if any(found.values()):
-                found["files"] = _remove_half_written(Path(results))
+            if _was_here(stream):
+                found = {"jobs": _end_jobs(here), "locks": _remove_locks(folder / "locks")}
+                if any(found.values()):
+                    found["files"] = _remove_half_written(Path(results))
         fcntl.flock(stream, fcntl.LOCK_SH)
     except OSError as error:
         logger.debug("%s has no working flock: %s", folder, error)
     os.environ[MARK] = here
     return found
+
+
+def _was_here(stream) -> bool:
+    """Tell whether the last main process ran on this machine, and note that the next one does."""
+    stream.seek(0)
+    last, this = stream.read().strip(), socket.gethostname()
+    stream.truncate(0)
+    stream.write(this + "\n")
+    stream.flush()
+    return last == this
 
 
 def describe(found: dict[str, int]) -> str | None:

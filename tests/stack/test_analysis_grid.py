@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from checkout import copy_checkout
 from dl3_tools import AMPLITUDE, INDEX, TARGET, new_file, simulate
 from grid_checkout import PATIENCE, GridCheckout
 from iam_tools import CTA_BATCH, iam_settings, visit
@@ -82,7 +83,7 @@ def person(services, rucio, dirac9, test_data, tmp_path_factory):
         files.append(replace(item, did=f"dpps:{FOLDER}/{path.name}"))
     RucioLake(lake_settings(rucio)).ingest(files)
     person = GridCheckout(folder, dirac9, storage)
-    person.copy("workflow", "config", "profiles")
+    copy_checkout(folder)
     lake = lake_settings(rucio, account="alice", auth_type="oidc", login="lake", password_file=None)
     lake = lake.model_dump(mode="json", exclude_none=True)
     person.environment["XDG_STATE_HOME"] = str(folder / "home/state")

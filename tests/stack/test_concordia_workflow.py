@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 import yaml
 from tenacity import wait_none
 
+from checkout import copy_checkout
 from concordia_site import LIGHT, chasm_image, copy_image, kept_store, make_key
 from ctabatch.concordia import node
 from ctabatch.concordia.base import sha256_of
@@ -19,7 +19,6 @@ from ctabatch.concordia.job import Job
 from ctabatch.concordia.node import image_of
 from ctabatch.errors import BatchError, IntegrityError
 
-REPOSITORY = Path(__file__).parents[2]
 RESULTS = Path("results/concordia/light")
 
 #: Images are built from the network, on machines that may be busy.
@@ -39,8 +38,7 @@ class Person:
             "COLUMNS": "10000",
         }
         folder.mkdir()
-        for name in ("workflow", "config", "profiles"):
-            shutil.copytree(REPOSITORY / name, folder / name)
+        copy_checkout(folder)
         subprocess.run(["git", "init", "-q", folder], check=True)
         subprocess.run(["git", "-C", folder, "add", "-A"], check=True)
 

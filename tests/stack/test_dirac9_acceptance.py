@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from checkout import copy_checkout
 from grid_checkout import PATIENCE, GridCheckout
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(2 * PATIENCE)]
@@ -35,7 +36,7 @@ def new_checkout(dirac9, start_part, tmp_path_factory):
     def make(*names):
         folder = tmp_path_factory.mktemp("grid")
         checkout = GridCheckout(folder, dirac9, storage)
-        checkout.copy(*names)
+        copy_checkout(folder, names)
         return checkout
 
     return make

@@ -1,5 +1,6 @@
 """What a killed main process left is cleared up by the next one, and by no other."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / ".snakemake/locks").mkdir(parents=True)
     for name in ("0.input.lock", "0.output.lock"):
         (tmp_path / ".snakemake/locks" / name).write_text("results/a\n")
+    (tmp_path / ".snakemake/running.lock").write_text(socket.gethostname() + "\n")
     (tmp_path / "results").mkdir()
     return tmp_path
 
@@ -72,6 +74,19 @@ def test_killed_main_process_is_dead(place, other):
     other.kill()
     other.wait()
     assert claim(place / "results")["locks"] == 1
+
+
+def test_locks_of_another_machine_stay(place):
+    """Where folders are shared, one that lives there may hold a lock that is not seen here."""
+    (place / ".snakemake/running.lock").write_text("elsewhere\n")
+    assert claim(place / "results") == {}
+    assert locks(place) == 2
+
+
+def test_locks_of_an_unknown_machine_stay(place):
+    (place / ".snakemake/running.lock").unlink()
+    assert claim(place / "results") == {}
+    assert locks(place) == 2
 
 
 def test_jobs_without_main_process_end(place, monkeypatch):

@@ -49,11 +49,12 @@ def check_models(request: AnalysisRequest) -> dict[str, dict]:
                 str(path),
                 ", ".join(names),
             )
+        content = Path(path).read_bytes()
         checked[name] = {
             "file": str(path),
-            "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest(),
+            "sha256": hashlib.sha256(content).hexdigest(),
             "components": names,
-            "text": Path(path).read_text(encoding="utf-8"),
+            "text": content.decode(),
         }
     return checked
 
