@@ -61,6 +61,8 @@ def _results(world, number):
         top = world.folder / "results" / use_case / world.round_name(number)
         for place, _, names in os.walk(top):
             parts = Path(place).relative_to(top).parts
+            if parts[:1] in (("logs",), ("benchmarks",)):  # they have folders of the same names
+                continue
             for name in names:
                 if is_temporary(name) or set(parts) & set(TEMPORARY):
                     yield f"temporary file left: {Path(place, name)}"

@@ -112,7 +112,7 @@ class LocalWorld:
                 "name": name,
                 "observations": [obs_id],
                 # two waves
-                "staging": {"lifetime": "2 h", "wave_volume": "0.012 GB"},
+                "staging": {"lifetime": "2 h", "wave_volume": "0.02 GB"},
                 "matching": demo["reprocessing"]["matching"],
             }
             content["analysis"] = analysis["analysis"] | {

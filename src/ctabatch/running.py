@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import time
+from base64 import urlsafe_b64decode
 from pathlib import Path
 
 from ctabatch.files import is_temporary
@@ -59,8 +60,9 @@ def claim(results: Path, folder: Path = Path(".snakemake")) -> dict[str, int]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _was_here(stream):
                 found = {"jobs": _end_jobs(here), "locks": _remove_locks(folder / "locks")}
+                found["files"] = _remove_incomplete(folder / "incomplete", Path(results))
                 if any(found.values()):
-                    found["files"] = _remove_half_written(Path(results))
+                    found["files"] += _remove_half_written(Path(results))
         fcntl.flock(stream, fcntl.LOCK_SH)
     except OSError as error:
         logger.debug("%s has no working flock: %s", folder, error)
@@ -134,6 +136,33 @@ def _remove_locks(folder):
     for path in [*folder.glob("*.input.lock"), *folder.glob("*.output.lock")]:
         path.unlink(missing_ok=True)
         count += 1
+    return count
+
+
+def _remove_incomplete(folder, results):
+    """Remove outputs of jobs that were begun and not ended, as Snakemake's records name them.
+
+    Snakemake 9.27 looks at them once, when it builds the graph: what comes after a checkpoint is not in
+    there yet, and a truncated file is then taken for a whole one, in spite of ``--rerun-incomplete``.
+    """
+    count = 0
+    for record in [path for path in folder.rglob("*") if path.is_file()]:
+        # long names are split into folders that begin with @
+        text = "".join(part.removeprefix("@") for part in record.relative_to(folder).parts)
+        try:
+            path = Path(urlsafe_b64decode(text).decode())
+        except ValueError:
+            continue
+        # files in a storage are not here; no record leads out of the results
+        if not path.is_relative_to(results) or ".." in path.parts:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+            count += 1
+        elif path.is_symlink() or path.exists():
+            path.unlink()
+            count += 1
+        record.unlink()
     return count
 
 

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+from base64 import urlsafe_b64encode
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -60,6 +61,29 @@ def test_locks_and_half_written_files_of_the_dead_go(place):
         ".hidden",
     }
     assert locks(place) == 0
+
+
+def test_outputs_of_jobs_that_were_cut_off_go(place):
+    """As Snakemake records them, long names in folders; what lies elsewhere stays."""
+    names = [
+        "results/cut.h5",
+        f"results/{'long' * 60}/cut.h5",
+        "results/../kept.h5",
+        "root://a/b.h5",
+    ]
+    folder = place / ".snakemake/incomplete"
+    for name in names:
+        code = urlsafe_b64encode(name.encode()).decode()
+        parts = [code[i : i + 254] for i in range(0, len(code), 254)]
+        record = folder.joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1])
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text('{"external_jobid": null}')
+    for name in ("results/cut.h5", "results/whole.h5", "kept.h5"):
+        (place / name).write_text("content")
+    assert claim(Path("results"))["files"] == 1
+    assert {path.name for path in (place / "results").iterdir()} == {"whole.h5"}
+    assert (place / "kept.h5").exists()
+    assert len([path for path in folder.rglob("*") if path.is_file()]) == 2
 
 
 def test_locks_of_the_living_stay(place, other):
