@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -40,6 +41,20 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
 def is_temporary(name: str) -> bool:
     """Tell whether a file or folder has a name as `replacing` gives it until it is complete."""
     return _TEMPORARY.fullmatch(name) is not None
+
+
+def remove_half_written(folder: Path) -> int:
+    """Remove what killed processes left below a folder that nobody writes to; returns how many."""
+    count = 0
+    for place, folders, names in os.walk(folder):
+        for name in filter(is_temporary, names):
+            Path(place, name).unlink(missing_ok=True)
+            count += 1
+        for name in filter(is_temporary, list(folders)):
+            shutil.rmtree(Path(place, name), ignore_errors=True)
+            folders.remove(name)
+            count += 1
+    return count
 
 
 def write_text(path: Path, text: str) -> None:

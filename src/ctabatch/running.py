@@ -19,7 +19,7 @@ import time
 from base64 import urlsafe_b64decode
 from pathlib import Path
 
-from ctabatch.files import is_temporary
+from ctabatch.files import remove_half_written
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def claim(results: Path, folder: Path = Path(".snakemake")) -> dict[str, int]:
                 found = {"jobs": _end_jobs(here), "locks": _remove_locks(folder / "locks")}
                 found["files"] = _remove_incomplete(folder / "incomplete", Path(results))
                 if any(found.values()):
-                    found["files"] += _remove_half_written(Path(results))
+                    found["files"] += remove_half_written(Path(results))
         fcntl.flock(stream, fcntl.LOCK_SH)
     except OSError as error:
         logger.debug("%s has no working flock: %s", folder, error)
@@ -163,17 +163,4 @@ def _remove_incomplete(folder, results):
             path.unlink()
             count += 1
         record.unlink()
-    return count
-
-
-def _remove_half_written(results):
-    count = 0
-    for place, folders, names in os.walk(results):
-        for name in filter(is_temporary, names):
-            Path(place, name).unlink(missing_ok=True)
-            count += 1
-        for name in filter(is_temporary, list(folders)):
-            shutil.rmtree(Path(place, name), ignore_errors=True)
-            folders.remove(name)
-            count += 1
     return count

@@ -9,7 +9,7 @@ from ctabatch.analysis.archive import pack
 from ctabatch.analysis.plan import observations_of, read_plan
 from ctabatch.config.model import Configuration
 from ctabatch.errors import BatchError, LakeError
-from ctabatch.files import read_json, write_json
+from ctabatch.files import read_json, remove_half_written, write_json
 from ctabatch.lake.base import DataLake, StageRequest
 from ctabatch.lake.open import open_lake
 
@@ -128,7 +128,7 @@ def _fetch_all(lake: DataLake, config, dids: list[str], folder: Path, note: Path
 
 
 def release(config: Configuration, plan_path: Path, output: Path) -> dict:
-    """Give up the cache of an analysis and disk copies of killed transfers, and check it.
+    """Give up the cache of an analysis and what killed transfers and jobs left, and check it.
 
     Returns
     -------
@@ -156,6 +156,13 @@ def release(config: Configuration, plan_path: Path, output: Path) -> dict:
         raise LakeError(
             f"still held after the release: {', '.join(sorted(still)) or cache}", "release again"
         )
-    content = {"cache_removed": left, "requests_released": released, "checked": True}
+    # no job of the request writes there any more
+    half_written = remove_half_written(cache.with_name("work"))
+    content = {
+        "cache_removed": left,
+        "half_written_removed": half_written,
+        "requests_released": released,
+        "checked": True,
+    }
     write_json(output, content)
     return content

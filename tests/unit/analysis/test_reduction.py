@@ -246,7 +246,14 @@ def test_tape_is_staged_and_given_up(simulated, content, ingest):
     with tarfile.open("r/cache/0.tar") as tar:
         assert len(tar.getnames()) == 3
     assert lake.requests() == []
-    assert release(config, PLAN, Path("r/released.json"))["cache_removed"] == ["0.tar"]
+    # what a job leaves that is killed while it reduces
+    half = Path("r/work/reduced/.0.9a3pew60")
+    half.mkdir(parents=True)
+    (half / "failed.json").write_text("{}")
+    content = release(config, PLAN, Path("r/released.json"))
+    assert content["cache_removed"] == ["0.tar"]
+    assert content["half_written_removed"] == 1
+    assert not half.exists()
     assert not Path("r/cache").exists()
 
 
