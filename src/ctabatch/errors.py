@@ -73,6 +73,10 @@ class IntegrityError(LakeError):
     """Bytes on disk do not agree with their registered size or checksum."""
 
 
+class NoRoomError(LakeError):
+    """A storage element, or the account's limit on it, has no room for what is to be added."""
+
+
 class ConflictError(LakeError):
     """The name exists already with other content."""
 

@@ -61,9 +61,15 @@ def dl0(place, **options):
 def limit(rucio_admin, lake):
     """Limit what the account may have on the disk besides what it has."""
 
+    def used():
+        rows = lake.session.call("get_local_account_usage", "operator", DISK)
+        return rows[0]["bytes"] if rows else 0
+
     def allow(count):
-        used = lake.session.call("get_local_account_usage", "operator", DISK)
-        before = used[0]["bytes"] if used else 0
+        before, end = None, time.monotonic() + PATIENCE
+        while before != (before := used()):  # releases of other tests are counted late
+            assert time.monotonic() < end, "the account's usage never stands still"
+            time.sleep(3)
         rucio_admin.call("set_local_account_limit", "operator", DISK, before + count)
 
     yield allow

@@ -225,7 +225,24 @@ class TestStaging:
         with pytest.raises(LakeError, match="2 of 2 files are not on CTAO-DISK yet"):
             lake.wait(request, timeout=0.2)
 
-    def test_quota_too_small(self, lake, make_files, rucio_admin):
+    def test_waits_for_room_that_a_release_gives(self, lake, make_files, rucio_admin, caplog):
+        files = make_files(2)
+        lake.ingest(files, rse=TAPE)
+        rucio_admin.call("set_local_account_limit", "operator", DISK, 0)
+        later = threading.Timer(
+            3, rucio_admin.call, ["set_local_account_limit", "operator", DISK, -1]
+        )
+        later.start()
+        try:
+            request = lake.stage(dids_of(files), rse=DISK, lifetime=600)
+        finally:
+            later.join()
+        assert "200 bytes are needed on CTAO-DISK" in caplog.text
+        assert "waiting for what was released" in caplog.text
+        lake.wait(request, timeout=PATIENCE)
+
+    def test_quota_too_small(self, rucio, make_files, rucio_admin):
+        lake = RucioLake(lake_settings(rucio, room_patience=2))
         files = make_files(2)
         lake.ingest(files, rse=TAPE)
         rucio_admin.call("set_local_account_limit", "operator", DISK, 150)

@@ -129,6 +129,9 @@ class RucioSettings(Section):
     patience: float = Field(default=300, ge=0, le=86400, strict=True)
     """Seconds during which a server that is away or overloaded is asked again."""
 
+    room_patience: float = Field(default=120, ge=0, le=86400, strict=True)
+    """Seconds that staging waits for room: Rucio counts a release some time after it was made."""
+
 
 class LakeSettings(Section):
     """The data lake that inputs are searched in and products are ingested into."""

@@ -17,7 +17,7 @@ from ctabatch.lake.base import Progress, StageRequest
 from ctabatch.lake.eta import time_left
 from ctabatch.lake.rucio_catalogue import RucioCatalogue
 from ctabatch.lake.rucio_session import RucioSession, chunks, did_dict
-from ctabatch.lake.rucio_space import check_space
+from ctabatch.lake.rucio_space import wait_for_space
 from ctabatch.lake.rucio_storage import RucioStorage
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,13 @@ class RucioStaging:
         rule = self._rule(name)
         if rule is None:
             missing = [did for did in wanted if rse not in there[did]]
-            check_space(self.session, self.storage, rse, sum(files[d].bytes for d in missing))
+            wait_for_space(
+                self.session,
+                self.storage,
+                rse,
+                sum(files[did].bytes for did in missing),
+                self.session.settings.room_patience,
+            )
             self._make_dataset(name, wanted)
             rule = self._add_rule(name, rse, lifetime, asked)
         if _remaining(rule) < lifetime:
