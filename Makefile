@@ -76,7 +76,7 @@ lint: setup  ## style of Python and Snakemake files, and links of the documentat
 	ruff format --check
 	snakefmt --check workflow
 	snakemake --lint
-	mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 .PHONY: format
 format: setup  ## bring Python and Snakemake files into style
@@ -90,7 +90,7 @@ docs-generated: setup  ## regenerate the schema and the reference of the configu
 
 .PHONY: docs
 docs: setup  ## build the documentation into site/
-	mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 .PHONY: physics
 physics: setup  ## compare the open simulator with the published Prod5 IRF (needs CTA_TEST_DATA)

@@ -31,7 +31,9 @@ def reprocessed(production):
     (production.folder / CONFIG).write_text(yaml.safe_dump(content))
     lake = ["--config", CONFIG]
     production.run("cta-batch", "observe", *lake, "--output", "dl0")
-    files = sorted(path.relative_to(production.folder) for path in production.folder.glob("dl0/*.h5"))
+    files = sorted(
+        path.relative_to(production.folder) for path in production.folder.glob("dl0/*.h5")
+    )
     production.run("cta-batch", "lake", "ingest", *files, "--rse", "TAPE", *lake)
     production.reprocessing = production.snakemake("reprocessing", config=CONFIG)
     return production
