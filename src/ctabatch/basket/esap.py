@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from ctabatch.basket.fill import LOG_NAME
-from ctabatch.basket.store import DATA, LOG, Basket, Item
+from ctabatch.basket.store import DATA, LOG, Basket, Item, is_checksum
 from ctabatch.errors import InputError
 from ctabatch.lake.names import parse_did
 
@@ -104,5 +104,8 @@ def _item(record: Any, lake_name: str, where: str) -> Item:
         raise InputError("is no row of Rucio", where, allowed) from None
     if size < 0:
         raise InputError(f"has {size} bytes", where, allowed)
+    checksum = str(record.get("adler32") or "")
+    if not is_checksum(checksum):
+        raise InputError("has no Adler-32 of 8 hexadecimal digits", where, allowed)
     kind = LOG if LOG_NAME.fullmatch(did) else DATA
-    return Item(did, size, str(record.get("adler32") or ""), lake_name, kind)
+    return Item(did, size, checksum, lake_name, kind)

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ DATA, LOG = "data", "log"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,63}")
 _FORMAT = 1
+_CHECKSUM = re.compile(r"(?:[0-9a-fA-F]{8})?")
 
 
 @dataclass(frozen=True)
@@ -97,14 +98,11 @@ def load(name: str = DEFAULT) -> Basket:
     path = _path(name)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != _FORMAT:
+        if content["format"] != _FORMAT or content["format"] is True:
             raise BatchError(
                 f"the basket {path} was written by another version", "export and import it"
             )
-        items = tuple(Item(**item) for item in content["items"])
-        for item in items:
-            parse_did(item.did)
-        return Basket(name, items)
+        return Basket(name, tuple(map(_item, content["items"])))
     except FileNotFoundError:
         return Basket(name)
     except (ValueError, KeyError, TypeError, InputError):
@@ -163,6 +161,24 @@ def item_of(record: dict[str, Any], lake: str, *, kind: str = DATA, metadata=Fal
         project=str(record.get("proposal_id", "")),
         label=label or str(record.get("data__type", "")),
     )
+
+
+def _item(content: dict[str, Any]) -> Item:
+    """Read an item of a file; raises ValueError or TypeError where it is none."""
+    item = Item(**content)
+    parse_did(item.did)
+    for entry in fields(Item):
+        value = getattr(item, entry.name)
+        if type(value) is not entry.type or (entry.type is str and not value.isprintable()):
+            raise ValueError(f"{entry.name} is {value!r}")
+    if item.bytes < 0 or not is_checksum(item.adler32):
+        raise ValueError(f"{item.bytes} bytes, checksum {item.adler32!r}")
+    return item
+
+
+def is_checksum(text: str) -> bool:
+    """Whether a text is an Adler-32 in hexadecimal digits, or empty."""
+    return _CHECKSUM.fullmatch(text) is not None
 
 
 def _path(name: str) -> Path:

@@ -4,9 +4,9 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
-from ctabatch.config.base import Day, Section, shorten
+from ctabatch.config.base import Day, Note, Section, shorten
 from ctabatch.config.irf import Name, Version, parse_interval
 from ctabatch.simulation.card import AtmosphereCard
 
@@ -27,10 +27,6 @@ def _interval(value: Any) -> tuple[datetime, datetime]:
     return found
 
 
-#: ISO interval in UTC; the start belongs to it, the end does not.
-Interval = Annotated[tuple[datetime, datetime], BeforeValidator(_interval)]
-
-
 def interval_text(start: datetime, end: datetime) -> str:
     """Write an interval as in the YAML files, days without the time of day."""
     return "/".join(
@@ -39,14 +35,22 @@ def interval_text(start: datetime, end: datetime) -> str:
     )
 
 
+#: ISO interval in UTC; the start belongs to it, the end does not.
+Interval = Annotated[
+    tuple[datetime, datetime],
+    BeforeValidator(_interval),
+    PlainSerializer(lambda item: interval_text(*item), return_type=str),
+]
+
+
 class Atmosphere(Section):
     """A named atmosphere."""
 
-    description: str
+    description: Note
     """What it stands for."""
     status: Status
     """Whether the numbers are published, derived or illustrative."""
-    source: str
+    source: Note
     """Where the numbers come from."""
     parameters: AtmosphereCard
     """Density profile and extinction, as the run card of the simulator takes them."""
@@ -67,7 +71,7 @@ class Validity(Section):
     """Light that reaches the photon counters relative to the design, by class of telescope."""
     status: Status
     """Whether the numbers are published, derived or illustrative."""
-    source: str
+    source: Note
     """Where the numbers come from."""
 
 
@@ -78,7 +82,7 @@ class ConditionsVersion(Section):
     """Name of the version."""
     released: Day
     """Day of the release; of several versions the newest is the default."""
-    description: str
+    description: Note
     """What is new."""
     validity: Annotated[tuple[Validity, ...], Field(min_length=1)]
     """Conditions by time; intervals must not overlap, and may leave gaps."""

@@ -14,7 +14,7 @@ from sqlalchemy import (
 )
 
 #: Raised when the tables change; part of the digest of the embedded database.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 tables = MetaData()
 

@@ -112,6 +112,13 @@ def _plain_text(value: Any) -> Any:
     return value
 
 
+def _no_password(address: str) -> str:
+    # The message does not repeat the address.
+    if "@" in address.partition("://")[2].partition("/")[0]:
+        raise ValueError("an address must not hold a user or a password (before an '@')")
+    return address
+
+
 def _safe_path(path: Path | str) -> Path | str:
     text = str(path)
     if text in ("", ".") or text.startswith("-") or _UNSAFE.search(text):
@@ -133,10 +140,25 @@ def _no_timestamp(value: Any) -> Any:
 Switch = Annotated[bool, Field(strict=True)]
 #: A day, such as 2026-01-31.
 Day = Annotated[date, BeforeValidator(_no_timestamp)]
+#: Address of a server, without user and password.
+Url = Annotated[
+    str,
+    Field(
+        pattern=r"^https?://[^\s/]+(/\S*)?$",
+        json_schema_extra={"x-allowed": "an address that starts with http:// or https://"},
+    ),
+    AfterValidator(_no_password),
+]
 #: One line of text for people.
 Text = Annotated[
     str,
     Field(max_length=200, json_schema_extra={"x-allowed": "one line of at most 200 characters"}),
+    AfterValidator(_plain_text),
+]
+#: A paragraph for people, on one line.
+Note = Annotated[
+    str,
+    Field(max_length=1000, json_schema_extra={"x-allowed": "one line of at most 1000 characters"}),
     AfterValidator(_plain_text),
 ]
 _PATH_SCHEMA = {"x-allowed": "a path without shell or control characters"}

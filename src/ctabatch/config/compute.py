@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ctabatch.config.base import Duration, Memory, Section
-from ctabatch.config.lake import RseName, Url
+from ctabatch.config.base import Duration, Memory, Section, Url
+from ctabatch.config.lake import RseName
 
 #: A resource is a partition, a site, or ``localhost``; patterns may hold ``*``.
 ResourceName = Annotated[

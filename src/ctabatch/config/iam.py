@@ -6,8 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ctabatch.config.base import SafePath, Section, Switch, shorten
-from ctabatch.config.lake import Url
+from ctabatch.config.base import SafePath, Section, Switch, Url, shorten
 
 #: Hosts of this machine, where plain HTTP is no risk.
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
-from ctabatch.config.base import SafePath, Section, shorten
+from ctabatch.config.base import SafePath, Section, Url, shorten
 
 Scope = Annotated[
     str,
@@ -13,23 +13,6 @@ Scope = Annotated[
         pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-_]{0,24}$",
         json_schema_extra={"x-allowed": "up to 25 letters, digits, '.', '-' and '_'"},
     ),
-]
-
-
-def _no_password(address: str) -> str:
-    # The message does not repeat the address.
-    if "@" in address.partition("://")[2].partition("/")[0]:
-        raise ValueError("an address must not hold a user or a password (before an '@')")
-    return address
-
-
-Url = Annotated[
-    str,
-    Field(
-        pattern=r"^https?://[^\s/]+(/\S*)?$",
-        json_schema_extra={"x-allowed": "an address that starts with http:// or https://"},
-    ),
-    AfterValidator(_no_password),
 ]
 RseName = Annotated[
     str,

@@ -8,7 +8,7 @@ number selects one of its statistically independent runs.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from ctabatch.config.base import (
     Azimuth,
@@ -36,7 +36,7 @@ Coordinate = quantity_type("m", -1e5, 1e5)
 MagneticField = quantity_type("uT", -100, 100)
 Latitude = quantity_type("deg", -90, 90)
 Longitude = quantity_type("deg", -180, 360)
-Factor = Annotated[float, Field(gt=0, le=100)]
+Factor = Annotated[float, Field(strict=True, gt=0, le=100)]
 TelescopeType = Literal["LST", "MST-NectarCam", "MST-FlashCam", "SST"]
 
 
@@ -60,7 +60,7 @@ class Site(Section):
 class Telescope(Section):
     """One telescope: its number, type and position."""
 
-    id: Annotated[int, Field(ge=1, le=32767)]
+    id: Annotated[int, Field(strict=True, ge=1, le=32767)]
     """Telescope id (tel_id), unique in the array."""
     name: str = ""
     """Name for people, such as ``LSTN-01``."""
@@ -94,15 +94,15 @@ class AtmosphereCard(Section):
     """``us-standard``: Linsley's five layers of the U.S. standard atmosphere; ``layers``: as given."""
     layers: tuple[Layer, ...] = ()
     """Five layers from the ground up, for model ``layers``."""
-    column_factor: Annotated[float, Field(ge=0.8, le=1.2)] = 1.0
+    column_factor: Annotated[float, Field(strict=True, ge=0.8, le=1.2)] = 1.0
     """Factor on the overburden and density at all heights (pressure of the season)."""
-    aerosol_optical_depth: Annotated[float, Field(ge=0, le=3)] = 0.10
+    aerosol_optical_depth: Annotated[float, Field(strict=True, ge=0, le=3)] = 0.10
     """Vertical optical depth of the aerosols above the site, at 400 nm."""
     aerosol_scale_height: quantity_type("m", 100, 2e4) = "1200 m"
     """Scale height of the aerosols above the site."""
-    angstrom_exponent: Annotated[float, Field(ge=-1, le=4)] = 1.2
+    angstrom_exponent: Annotated[float, Field(strict=True, ge=-1, le=4)] = 1.2
     """Aerosol optical depth goes with wavelength to the minus this power."""
-    ozone_factor: Annotated[float, Field(ge=0, le=10)] = 1.0
+    ozone_factor: Annotated[float, Field(strict=True, ge=0, le=10)] = 1.0
     """Ozone absorption relative to a column of 300 Dobson units."""
 
     @model_validator(mode="after")
@@ -127,7 +127,7 @@ class RunCard(Section):
     """Smallest energy of the primaries."""
     energy_max: Energy
     """Largest energy of the primaries."""
-    spectral_index: Annotated[float, Field(ge=-5, le=1)] = -2.0
+    spectral_index: Annotated[float, Field(strict=True, ge=-5, le=1)] = -2.0
     """Signed index of the power law that energies are drawn from."""
     view_cone: Offset = "0 deg"
     """Directions fill a cone of this radius evenly; 0 deg is a point source."""
@@ -135,7 +135,7 @@ class RunCard(Section):
     """Distance of a point source from the pointing, towards larger altitude."""
     scatter_radius: Length
     """Shower axes pass through a disc of this radius across the shower direction, evenly."""
-    showers_per_run: PositiveInt
+    showers_per_run: Annotated[int, Field(strict=True, gt=0)]
     """Number of showers thrown in one run."""
     zenith: Zenith
     """Zenith angle of the pointing."""
@@ -147,7 +147,7 @@ class RunCard(Section):
     """The array."""
     atmosphere: AtmosphereCard = AtmosphereCard()
     """The air."""
-    nsb: Annotated[float, Field(ge=0, le=100)] = 1.0
+    nsb: Annotated[float, Field(strict=True, ge=0, le=100)] = 1.0
     """Night-sky background relative to a dark sky."""
     optical_throughput: Factor = 1.0
     """Factor on the light that reaches the photon counters, all telescopes."""
@@ -155,7 +155,7 @@ class RunCard(Section):
     """Further factor for single telescope types."""
     energy_scale: Factor = 1.0
     """Factor on the Cherenkov light of all showers (systematic shift of the energy scale)."""
-    trigger_telescopes: Annotated[int, Field(ge=1, le=10)] = 2
+    trigger_telescopes: Annotated[int, Field(strict=True, ge=1, le=10)] = 2
     """Number of telescopes that have to trigger for an event to be stored."""
 
     @model_validator(mode="after")
