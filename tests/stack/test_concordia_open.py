@@ -5,12 +5,15 @@ A few minutes, most of it downloads: images are kept beside the stack's state be
 
 import pytest
 
-from concordia_site import kept_store
+from checkout import Checkout, copy_checkout
+from concordia_site import copy_image, kept_store
 from ctabatch.concordia.build import obtain
 from ctabatch.concordia.plan import Plan, make_plan
 from ctabatch.concordia.runs import perform
 from ctabatch.config.concordia import ConcordiaRequest
+from ctabatch.config.load import load_config
 from ctabatch.files import write_json
+from tour import play
 
 #: Images are built from the network, on machines that may be busy.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -90,3 +93,16 @@ def test_openiact_gives_images_that_ctapipe_reads(store, tmp_path):
         assert len(triggers) > 20
         assert set(triggers.col("obs_id")) == {1}
         assert "parameters" in file.root.dl1.event.telescope
+
+
+def test_section_of_the_tour(store, tmp_path):
+    checkout = Checkout(tmp_path)
+    copy_checkout(tmp_path)
+    image = tmp_path / "resources/images"
+    # the image of the page's request: the kept store has it or gets it
+    request = load_config(tmp_path / "config/test/concordia.yaml").concordia
+    record = obtain(
+        request.model_copy(update={"images": request.images.model_copy(update={"store": store})})
+    )
+    copy_image(record, store, image)
+    play(checkout, "CONCORDIA")

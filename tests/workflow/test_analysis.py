@@ -129,6 +129,92 @@ def test_numbers_are_those_of_a_bare_script(analysed, bare):
     assert found == pytest.approx(bare["dnde"], rel=2e-3)
 
 
+CUBE = {
+    "name": "cube",
+    "dimension": "3d",
+    "energy": {
+        "reco": {"min": "0.1 TeV", "max": "10 TeV", "bins": 5},
+        "true": {"min": "0.03 TeV", "max": "30 TeV", "bins": 12},
+    },
+    "geometry": {"width": "2 deg", "bin_size": "0.05 deg", "bin_size_irf": "0.2 deg"},
+    "background": {
+        "exclusion": [{"frame": "galactic", "lon": "0 deg", "lat": "0 deg", "radius": "0.5 deg"}]
+    },
+    "models": {"candidates": {"point": "point.yaml"}, "source": "gc"},
+    "products": {"flux_points": {"bins": 5}, "light_curve": None, "maps": None, "theta2": None},
+}
+POINT = """\
+  spatial:
+    type: PointSpatialModel
+    frame: galactic
+    parameters:
+    - {name: lon_0, value: 0.0, unit: deg, frozen: true}
+    - {name: lat_0, value: 0.0, unit: deg, frozen: true}
+"""
+
+
+def bare_cube(folder, model_file):
+    """The analysis of `CUBE` by Gammapy alone."""
+    import astropy.units as u
+    from astropy.coordinates import SkyCoord
+    from gammapy.data import DataStore
+    from gammapy.datasets import MapDataset
+    from gammapy.estimators import FluxPointsEstimator
+    from gammapy.makers import DatasetsMaker, FoVBackgroundMaker, MapDatasetMaker, SafeMaskMaker
+    from gammapy.maps import MapAxis, WcsGeom
+    from gammapy.modeling import Fit
+    from gammapy.modeling.models import FoVBackgroundModel, Models
+    from regions import CircleSkyRegion
+
+    centre = SkyCoord(0, 0, unit="deg", frame="galactic")
+    energy = MapAxis.from_energy_bounds("0.1 TeV", "10 TeV", 5)
+    true = MapAxis.from_energy_bounds("0.03 TeV", "30 TeV", 12, name="energy_true")
+    grid = {"skydir": centre, "frame": "galactic", "binsz": 0.05}
+    stacked = MapDataset.create(
+        WcsGeom.create(width=(2, 2), axes=[energy], **grid),
+        energy_axis_true=true,
+        name="stacked",
+        binsz_irf=0.2,
+    )
+    mask = WcsGeom.create(width=10, **grid).region_mask(
+        [CircleSkyRegion(centre, 0.5 * u.deg)], inside=False
+    )
+    makers = [
+        MapDatasetMaker(),
+        SafeMaskMaker(methods=["offset-max"], offset_max="2.5 deg"),
+        FoVBackgroundMaker(method="scale", exclusion_mask=mask),
+    ]
+    maker = DatasetsMaker(makers, cutout_mode="trim", cutout_width=5 * u.deg)
+    (stacked,) = maker.run(stacked, DataStore.from_dir(folder).get_observations())
+    region = CircleSkyRegion(centre, 0.11 * u.deg)
+    on = stacked.to_spectrum_dataset(region, containment_correction=False)  # before the fit
+    stacked.models = Models([*Models.read(model_file), FoVBackgroundModel(dataset_name="stacked")])
+    fit = Fit().run([stacked])
+    points = FluxPointsEstimator(energy.edges, source="gc", selection_optional=[]).run([stacked])
+    return stacked.models["gc"], fit, points, on.info_dict()
+
+
+def test_numbers_in_three_dimensions(analysed, test_data):
+    (analysed.folder / "point.yaml").write_text(
+        MODEL.format(type="PowerLawSpectralModel", more=POINT)
+    )
+    analysed.snakemake("analysis", config=write_request(analysed, "cube.yaml", **CUBE))
+    summary = json.loads((analysed.folder / "results/analysis/cube/summary.json").read_text())
+    model, fit, points, on = bare_cube(
+        test_data / "cta-1dc/index/gps", analysed.folder / "point.yaml"
+    )
+    values = {row["name"]: row for row in summary["parameters"]}
+    assert summary["on_region"]["counts"] == int(on["counts"])
+    assert summary["on_region"]["excess"] == pytest.approx(float(on["excess"]), rel=1e-3)
+    assert summary["candidates"]["point"]["stat"] == pytest.approx(fit.total_stat, abs=0.01)
+    for name in ("index", "amplitude"):
+        parameter = getattr(model.spectral_model, name)
+        assert values[name]["value"] == pytest.approx(parameter.value, rel=1e-3)
+        assert values[name]["error"] == pytest.approx(parameter.error, rel=1e-2)
+    found = [row["dnde"] for row in summary["flux_points"]]
+    assert found == pytest.approx(points.dnde.data.ravel(), rel=2e-3)
+
+
 def test_results_are_in_the_lake_with_their_lineage(analysed):
     saved = read(analysed, "saved.json")
     done = analysed.run(
