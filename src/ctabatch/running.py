@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import time
 from base64 import urlsafe_b64decode
 from pathlib import Path
@@ -27,6 +28,12 @@ logger = logging.getLogger(__name__)
 MARK = "CTABATCH_WORKFLOW_FOLDER"
 #: Seconds that a job has between SIGTERM and SIGKILL.
 PATIENCE = 5.0
+#: Snakemake's options that look at the workflow and run none of it.
+_LOOKING = (
+    "dryrun", "lint", "summary", "detailed_summary", "report", "dag", "rulegraph", "filegraph", "d3dag",
+    "list_rules", "list_target_rules", "list_changes", "list_input_changes", "list_params_changes",
+    "print_compilation",
+)  # fmt: skip
 
 _held = []  # open for as long as the process lives
 
@@ -58,7 +65,7 @@ def claim(results: Path, folder: Path = Path(".snakemake")) -> dict[str, int]:
     try:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _was_here(stream):
+            if _was_here(stream) and not only_looks(sys.argv):
                 found = {"jobs": _end_jobs(here), "locks": _remove_locks(folder / "locks")}
                 found["files"] = _remove_incomplete(folder / "incomplete", Path(results))
                 if any(found.values()):
@@ -68,6 +75,22 @@ def claim(results: Path, folder: Path = Path(".snakemake")) -> dict[str, int]:
         logger.debug("%s has no working flock: %s", folder, error)
     os.environ[MARK] = here
     return found
+
+
+def only_looks(command: list[str]) -> bool:
+    """Tell whether a command line of Snakemake changes nothing, such as that of a dry run.
+
+    Snakemake itself tells this to the Snakefile only after it was read.
+    """
+    if Path(command[0]).name not in ("snakemake", "__main__.py"):
+        return False
+    from snakemake.cli import get_argument_parser
+
+    try:
+        given, _ = get_argument_parser().parse_known_args(command[1:])
+    except SystemExit:  # a mistake, which Snakemake reports
+        return True
+    return any(getattr(given, name, None) for name in _LOOKING)
 
 
 def _was_here(stream) -> bool:

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from ctabatch.files import is_temporary, replacing
-from ctabatch.running import MARK, claim, describe, orphans
+from ctabatch.running import MARK, claim, describe, only_looks, orphans
 
 RUN = "from ctabatch.running import claim; claim('results'); print('up', flush=True); input()"
 
@@ -157,3 +157,24 @@ def test_half_written_name_is_recognised(tmp_path):
     for name in ("plan.json", "dl3.fits.gz", "no-suffix", "x" * 60 + ".h5"):
         with replacing(tmp_path / name) as path:
             assert is_temporary(Path(path).name)
+
+
+@pytest.mark.parametrize(
+    ("command", "looks"),
+    [
+        ("snakemake irf", False),
+        ("/env/bin/snakemake irf --cores 2 -k", False),
+        ("snakemake irf -n", True),
+        ("snakemake irf -np --cores 1", True),
+        ("snakemake --dry-run", True),
+        ("snakemake --lint", True),
+        ("snakemake --summary", True),
+        ("snakemake irf --configfile lint.yaml", False),
+        ("snakemake --unlock", False),
+        ("snakemake --no-such-option", False),
+        ("snakemake --cores", True),
+        ("pytest -n 2", False),
+    ],
+)
+def test_commands_that_only_look(command, looks, capsys):
+    assert only_looks(command.split()) is looks

@@ -47,6 +47,8 @@ def test_next_run_goes_on(new_checkout, whom):
     finally:
         process.wait()
     assert list((checkout.folder / ".snakemake/locks").glob("*"))
+    assert "an earlier run was killed" not in checkout.run(*COMMAND, "--dry-run").stderr
+    assert list((checkout.folder / ".snakemake/locks").glob("*")), "a dry run changes nothing"
     done = checkout.run(*COMMAND)
     assert "an earlier run was killed" in done.stderr
     assert (checkout.folder / "results/irf/tiny/plan.json").is_file()

@@ -23,7 +23,7 @@ except InputError as error:
 
 RESULTS = str(CONFIG.results)
 
-# before Snakemake looks at its locks; a dry run clears up, too, as it is not known here to be one
+# before Snakemake looks at its locks
 if workflow.is_main_process and (left := describe(claim(CONFIG.results))):
     print(left, file=sys.stderr)
 
