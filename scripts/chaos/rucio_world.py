@@ -47,10 +47,10 @@ class RucioWorld(LocalWorld):
         if done.returncode:
             raise WorldError(f"the Rucio stack: {done.stderr.strip()}")
 
-    def lake_section(self):
-        """Section ``lake`` of the requests."""
+    def sections(self):
+        """Sections of the requests that belong to this world."""
         env = self.state.env()
-        return {
+        lake = {
             "backend": "rucio",
             "scope": "dpps",
             "default_rse": env["RUCIO_XROOTD"],
@@ -62,6 +62,8 @@ class RucioWorld(LocalWorld):
                 "patience": 600,
             },
         }
+        # nobody logs in here, and data of a project in a shared lake are for its members
+        return {"lake": lake, "iam": {"local_projects": [self.proposal]}}
 
     def kill_server(self, generator):
         """Kill a server of the stack, and start it again after some seconds."""

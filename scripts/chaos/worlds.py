@@ -78,6 +78,11 @@ class LocalWorld:
     def __exit__(self, *exception):
         pass
 
+    @property
+    def proposal(self):
+        """Proposal of all observations."""
+        return f"CHAOS{self.seed}"
+
     def obs_id(self, number):
         """Observation of a round."""
         return 1_000_000 + 1000 * (self.seed % 1000) + number
@@ -86,14 +91,14 @@ class LocalWorld:
         """Name of the requests of a round."""
         return f"chaos-{self.seed}-{number}"
 
-    def lake_section(self):
-        """Section ``lake`` of the requests."""
-        return {"backend": "local", "local": {"folder": "lake"}}
+    def sections(self):
+        """Sections of the requests that belong to this world."""
+        return {"lake": {"backend": "local", "local": {"folder": "lake"}}}
 
     def _write_requests(self):
         content = yaml.safe_load((self.folder / self.config).read_text())
         demo = yaml.safe_load((self.folder / "config/demo-reprocessing.yaml").read_text())
-        content["lake"] = self.lake_section()
+        content |= self.sections()
         content["observation"] = demo["observation"] | {
             "observations": self.rounds + 1,
             "obs_id": self.obs_id(0),
@@ -102,7 +107,7 @@ class LocalWorld:
             "chunk": f"{CHUNK} s",
             "pause": "1 s",
             "spectrum": {"scale": 60.0},
-            "proposal_id": f"CHAOS{self.seed}",
+            "proposal_id": self.proposal,
         }
         self._write("base", content)
         analysis = yaml.safe_load((self.folder / "config/demo-analysis.yaml").read_text())

@@ -83,10 +83,11 @@ def find_observations(
         elif dids:
             found.bad.append(_bad(row["did"], row.get("instance__obs_id"), reason))
     if not found.rows and not found.bad:
+        allowed = "look with: cta-batch search 'data__level = DL3'"
+        if person.local and not person.projects:
+            allowed += "; without a login you see released data only, see iam.local_projects"
         raise InputError(
-            f"no valid DL3 observation matches {_name_of(source)}",
-            "analysis.data",
-            "look with: cta-batch search 'data__level = DL3'",
+            f"no valid DL3 observation matches {_name_of(source)}", "analysis.data", allowed
         )
     return found
 

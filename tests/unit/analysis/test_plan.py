@@ -262,3 +262,22 @@ def test_basket(content, fake, monkeypatch):
         held[0] = held[0].with_items([item_of(rows[0], "rucio:https://elsewhere.example")])[0]
     with pytest.raises(BatchError, match="is in another data lake"):
         plan_of(content)
+
+
+@pytest.mark.parametrize(
+    ("projects", "message"),
+    [
+        (
+            ["P2"],
+            r"no valid DL3 observation matches query .*look with: cta-batch search 'data.*'\)$",
+        ),
+        ([], r"without a login you see released data only, see iam\.local_projects"),
+    ],
+)
+def test_query_for_data_of_others_finds_nothing_and_says_what_may_be_missing(
+    content, fake, projects, message
+):
+    fake(1)
+    content["analysis"]["data"] = {"query": "instance__obs_id = 1"}
+    with pytest.raises(InputError, match=message):
+        plan_of(content | {"iam": {"local_projects": projects}})
