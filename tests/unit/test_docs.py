@@ -8,6 +8,7 @@ import click
 import pytest
 
 from ctabatch.cli.main import main
+from tour import sections
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")])
@@ -72,3 +73,14 @@ def test_symptoms_are_messages_of_the_code():
         if not all(piece.strip() in source for piece in text.split("...") if piece.strip())
     ]
     assert not missing
+
+
+def test_each_section_of_the_tour_is_played_by_a_test():
+    tests = "".join(
+        path.read_text()
+        for path in (REPOSITORY / "tests").rglob("test_*.py")
+        if path != Path(__file__)
+    )
+    assert sections()
+    for title in sections():
+        assert re.search(rf'play\([a-z]+, "{title}"', tests), title

@@ -20,9 +20,8 @@ def new_checkout(tmp_path_factory):
     return make
 
 
-@pytest.fixture(scope="session")
-def production(tmp_path_factory):
-    """A checkout in which the small IRF request has been produced; ``first`` is what was printed."""
+def _produced(tmp_path_factory):
+    """A copy of a checkout in which the small IRF request has been produced."""
 
     def make(folder):
         copy_checkout(folder)
@@ -32,3 +31,15 @@ def production(tmp_path_factory):
     checkout = Checkout(made_once(tmp_path_factory, "production", make), **SECRETS)
     checkout.first = (checkout.folder / "first.txt").read_text()
     return checkout
+
+
+@pytest.fixture(scope="session")
+def production(tmp_path_factory):
+    """A checkout with the small IRF; ``first`` is what its production printed."""
+    return _produced(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def own_production(tmp_path_factory):
+    """The same, for tests of one file whose lake nobody else may fill."""
+    return _produced(tmp_path_factory)

@@ -7,25 +7,26 @@ import yaml
 
 from checkout import REPOSITORY
 
-pytestmark = pytest.mark.slow
+# the first waits for the production, which another process may be making
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 SCRIPT = REPOSITORY / "scripts/closure.py"
 
 
 @pytest.fixture(scope="module")
-def closure(production):
+def closure(own_production):
     """A checkout in which the closure test of one seed ran; the IRF is fetched from its lake."""
-    content = yaml.safe_load((production.folder / "config/closure.yaml").read_text())
-    small = yaml.safe_load((production.folder / "config/test/irf.yaml").read_text())
+    content = yaml.safe_load((own_production.folder / "config/closure.yaml").read_text())
+    small = yaml.safe_load((own_production.folder / "config/test/irf.yaml").read_text())
     content |= {name: small[name] for name in ("irf", "simulation", "pipeline", "validation")}
     content["lake"]["local"]["folder"] = "lake"
     # cosmic rays cost time, and this IRF is not for their numbers
     content["observation"] |= {"duration": "15 s", "chunk": "15 s"}
-    (production.folder / "closure.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    production.closure = production.run(
+    (own_production.folder / "closure.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    own_production.closure = own_production.run(
         "python", SCRIPT, "--config", "closure.yaml", "--seeds", 1, check=False
     )
-    return production
+    return own_production
 
 
 def read(checkout):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tour import play
+
 # the first waits for the production, which another process may be making
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -17,6 +19,11 @@ RESULTS = Path("results/irf/small")
 
 def read(checkout, name):
     return json.loads((checkout.folder / RESULTS / name).read_text())
+
+
+def test_guided_tour_shows_what_is_printed(production):
+    command = "snakemake irf --workflow-profile profiles/local --configfile config/test/irf.yaml"
+    play(production, "An IRF", {command: production.first})
 
 
 def test_products_load_in_gammapy_and_name_their_maker(production):

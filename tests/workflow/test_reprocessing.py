@@ -1,41 +1,23 @@
-"""Reprocessing from simulated DL0 on tape to verified DL3 in the lake, as in the demo."""
+"""Reprocessing from simulated DL0 on tape to verified DL3 in the lake, as in the guided tour."""
 
 import json
 
 import pytest
 import yaml
 
+from tour import play
+
 # the first waits for the production, which another process may be making
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
-CONFIG = "reprocessing.yaml"
-RESULTS = "results/reprocessing/test"
+CONFIG = "config/tour.yaml"
+RESULTS = "results/reprocessing/tour"
 
 
 @pytest.fixture(scope="module")
 def reprocessed(production):
-    """The lake with the small IRF; an observation of two DL0 files is on tape and reprocessed."""
-    content = yaml.safe_load((production.folder / "config/test/irf.yaml").read_text())
-    demo = yaml.safe_load((production.folder / "config/demo-reprocessing.yaml").read_text())
-    content["observation"] = demo["observation"] | {
-        "observations": 1,
-        "duration": "20 s",
-        "chunk": "10 s",
-    }
-    content["reprocessing"] = {
-        "name": "test",
-        "observations": [1001],
-        # room for one file: two waves
-        "staging": {"lifetime": "2 h", "wave_volume": "0.012 GB"},
-    }
-    (production.folder / CONFIG).write_text(yaml.safe_dump(content))
-    lake = ["--config", CONFIG]
-    production.run("cta-batch", "observe", *lake, "--output", "dl0")
-    files = sorted(
-        path.relative_to(production.folder) for path in production.folder.glob("dl0/*.h5")
-    )
-    production.run("cta-batch", "lake", "ingest", *files, "--rse", "TAPE", *lake)
-    production.reprocessing = production.snakemake("reprocessing", config=CONFIG)
+    """The lake with the small IRF; the tour's observation is put on tape and reprocessed."""
+    play(production, "Reprocessing")
     return production
 
 
@@ -51,7 +33,7 @@ def search(checkout, query):
 def test_dl3_is_verified_found_and_opens_in_gammapy(reprocessed):
     from gammapy.data import DataStore
 
-    (row,) = search(reprocessed, "data__level = DL3 and proposal_id = P1")
+    (row,) = search(reprocessed, "data__level = DL3 and proposal_id = TOUR")
     assert row["did"] == read(reprocessed, "summary.json")["made"]["ob0000001001"]
     assert row["dl3__status"] == "valid"
     report = read(reprocessed, "verification/ob0000001001.json")
@@ -66,7 +48,7 @@ def test_dl3_is_verified_found_and_opens_in_gammapy(reprocessed):
 
 
 def test_lineage_goes_both_ways(reprocessed):
-    (row,) = search(reprocessed, "data__level = DL3 and proposal_id = P1")
+    (row,) = search(reprocessed, "data__level = DL3 and proposal_id = TOUR")
     raw = search(reprocessed, "data__level = DL0 and instance__obs_id = 1001")
     assert {item["dl0__dl3"] for item in raw} == {row["did"]}
     assert set(row["activity__inputs"].split()) == {item["instance__id"] for item in raw}
@@ -78,7 +60,6 @@ def test_lineage_goes_both_ways(reprocessed):
 def test_ran_in_waves_and_caches_are_empty(reprocessed):
     plan = read(reprocessed, "plan.json")
     assert [len(wave["files"]) for wave in plan["waves"]] == [1, 1]
-    assert "stage wave 2 of 2" in reprocessed.reprocessing.stdout + reprocessed.reprocessing.stderr
     clean = read(reprocessed, "clean.json")
     assert (clean["staging_requests"], clean["temporary_files"], clean["copies_left"]) == (0, 0, [])
     done = reprocessed.run("cta-batch", "lake", "requests", "--config", CONFIG)
@@ -104,3 +85,8 @@ def test_same_request_elsewhere_fetches_what_exists(reprocessed):
     original = reprocessed.folder / RESULTS / "dl3/ob0000001001.dl3.fits.gz"
     assert (folder / "ob0000001001.dl3.fits.gz").read_bytes() == original.read_bytes()
     assert (folder / "obs-index.fits.gz").exists()
+
+
+def test_tour_goes_on_to_the_analysis(reprocessed, tmp_path):
+    reprocessed.environment["XDG_STATE_HOME"] = str(tmp_path)  # no baskets, no logins
+    play(reprocessed, "PI analysis")
