@@ -13,6 +13,7 @@ import argparse
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -294,6 +295,8 @@ def main():
     )
     parser.add_argument("--flow", type=int, default=5000, help="jobs end to end; 0 leaves it out")
     options = parser.parse_args()
+    # shells start what is in the background without it, and Snakemake is stopped by it here
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with stack() as (state, part):
         start_up()
         if options.jobs:
