@@ -46,8 +46,8 @@ rule sum:
 
 
 def unlock(grid):
-    """Do what `snakemake --unlock` does, without its start."""
-    shutil.rmtree(grid.folder / ".snakemake/locks")
+    """Do what `snakemake --unlock` does, without its start; a run that was faster left no lock."""
+    shutil.rmtree(grid.folder / ".snakemake/locks", ignore_errors=True)
 
 
 @pytest.mark.slow
