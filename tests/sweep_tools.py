@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import astropy.units as u
 import jsonschema
+import pytest
 from pydantic import BaseModel
 
 from ctabatch.config.mistakes import key_text
@@ -225,6 +226,22 @@ class Sweep:
         for place, (base, location) in self.found.items():
             if place.path[-1] not in ("[]", "NAME"):
                 yield changed(base, (*location[:-1], f"{location[-1]}_"), 1), location
+
+    def judge_all(self):
+        """Try every change of every field; each field must refuse some."""
+        for place in self.found:
+            refused = [
+                self.judge(place, name, value) is not None for name, value in self.mutations(place)
+            ]
+            assert any(refused), place.name
+
+    def judge_typos(self):
+        """Try every key once more with an underscore: it must be refused by its name."""
+        for content, location in self.unknown_keys():
+            wrong = (*location[:-1], f"{location[-1]}_")
+            with pytest.raises(InputError, match=f"{wrong[-1]}: unknown key") as caught:
+                self.parse(content, "file.yaml")
+            check_line(str(caught.value), wrong)
 
     def judge(self, place, name, value, parse=None):
         """Try a change: it must be refused in a line that names it, or be allowed as documented.

@@ -6,12 +6,12 @@ can be read by everybody: only name, size and checksum of a file go into it.
 """
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from ctabatch.basket.fill import LOG_NAME
-from ctabatch.basket.store import DATA, LOG, Basket, Item, is_checksum
+from ctabatch.basket.store import DATA, LOG, Basket, Item, read_item
 from ctabatch.errors import InputError
-from ctabatch.lake.names import parse_did
 
 ARCHIVE = "rucio"
 
@@ -93,19 +93,20 @@ def _item_data(entry: Any, where: str) -> dict[str, Any]:
 
 
 def _item(record: Any, lake_name: str, where: str) -> Item:
-    allowed = "a record with scope, name and bytes"
-    if not isinstance(record, dict):
-        raise InputError("is no row of Rucio", where, allowed)
-    did = f"{record.get('scope')}:{record.get('name')}"
-    try:
-        parse_did(did)
-        size = int(record.get("bytes") or 0)
-    except (InputError, TypeError, ValueError, OverflowError):
-        raise InputError("is no row of Rucio", where, allowed) from None
-    if size < 0:
-        raise InputError(f"has {size} bytes", where, allowed)
-    checksum = str(record.get("adler32") or "")
-    if not is_checksum(checksum):
-        raise InputError("has no Adler-32 of 8 hexadecimal digits", where, allowed)
-    kind = LOG if LOG_NAME.fullmatch(did) else DATA
-    return Item(did, size, checksum, lake_name, kind)
+    if isinstance(record, dict):
+        did = f"{record.get('scope')}:{record.get('name')}"
+        with suppress(InputError, TypeError, ValueError, OverflowError):
+            return read_item(
+                {
+                    "did": did,
+                    "bytes": int(record.get("bytes") or 0),
+                    "adler32": str(record.get("adler32") or ""),
+                    "lake": lake_name,
+                    "kind": LOG if LOG_NAME.fullmatch(did) else DATA,
+                }
+            )
+    raise InputError(
+        "is no row of Rucio",
+        where,
+        "a record with scope, name and bytes, and with adler32 of 8 hexadecimal digits or without",
+    )

@@ -4,9 +4,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
 from ctabatch.errors import BatchError, InputError
 from ctabatch.files import replacing
@@ -19,21 +21,50 @@ DATA, LOG = "data", "log"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,63}")
 _FORMAT = 1
-_CHECKSUM = re.compile(r"(?:[0-9a-fA-F]{8})?")
+#: For what is read: nothing is converted, no key is ignored.
+_AS_WRITTEN = ConfigDict(strict=True, extra="forbid")
+
+
+def _known_did(did: str) -> str:
+    parse_did(did)
+    return did
 
 
 @dataclass(frozen=True)
 class Item:
     """A file in a basket."""
 
-    did: str
-    bytes: int
-    adler32: str = ""
+    did: Annotated[str, AfterValidator(_known_did)]
+    bytes: Annotated[int, Field(ge=0)]
+    adler32: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{8})?$")] = ""
     lake: str = ""  #: where it was found, see `lake_name`
-    kind: str = DATA
+    kind: Literal["data", "log"] = DATA
     metadata: bool = False  #: a file with its metadata is wanted, too
     project: str = ""
     label: str = ""  #: for people: observation and object
+
+    __pydantic_config__: ClassVar = _AS_WRITTEN
+
+
+@dataclass(frozen=True)
+class _File:
+    """Content of the file of a basket."""
+
+    format: Annotated[int, Field(ge=_FORMAT, le=_FORMAT)]
+    items: list[Item]
+
+    __pydantic_config__: ClassVar = _AS_WRITTEN
+
+
+def read_item(values: dict[str, Any]) -> Item:
+    """Make an item of values from elsewhere.
+
+    Raises
+    ------
+    ValueError, ctabatch.errors.InputError
+        A value is missing or wrong.
+    """
+    return TypeAdapter(Item).validate_json(json.dumps(values))
 
 
 @dataclass(frozen=True)
@@ -97,12 +128,12 @@ def load(name: str = DEFAULT) -> Basket:
     """
     path = _path(name)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != _FORMAT or content["format"] is True:
+        text = path.read_text(encoding="utf-8")
+        if json.loads(text)["format"] != _FORMAT:
             raise BatchError(
                 f"the basket {path} was written by another version", "export and import it"
             )
-        return Basket(name, tuple(map(_item, content["items"])))
+        return Basket(name, tuple(TypeAdapter(_File).validate_json(text).items))
     except FileNotFoundError:
         return Basket(name)
     except (ValueError, KeyError, TypeError, InputError):
@@ -161,25 +192,6 @@ def item_of(record: dict[str, Any], lake: str, *, kind: str = DATA, metadata=Fal
         project=str(record.get("proposal_id", "")),
         label=label or str(record.get("data__type", "")),
     )
-
-
-def _item(content: dict[str, Any]) -> Item:
-    """Read an item of a file; raises ValueError or TypeError where it is none."""
-    item = Item(**content)
-    parse_did(item.did)
-    for entry in fields(Item):
-        value = getattr(item, entry.name)
-        # texts of the lake may hold anything; they are cleaned where they are shown
-        if type(value) is not entry.type:
-            raise TypeError(f"{entry.name} is {value!r}")
-    if item.bytes < 0 or not is_checksum(item.adler32) or item.kind not in (DATA, LOG):
-        raise ValueError(f"{item.bytes} bytes, checksum {item.adler32!r}, kind {item.kind!r}")
-    return item
-
-
-def is_checksum(text: str) -> bool:
-    """Whether a text is an Adler-32 in hexadecimal digits, or empty."""
-    return _CHECKSUM.fullmatch(text) is not None
 
 
 def _path(name: str) -> Path:

@@ -226,7 +226,7 @@ def test_a_cart_holds_no_more_than_names_and_sizes():
                     '"bytes": -1}}'
                 }
             ],
-            "has -1 bytes",
+            "is no row of Rucio",
         ),
         (
             [{"item_data": '{"archive": "rucio", "record": {"scope": "a b", "name": "c"}}'}],

@@ -1,7 +1,7 @@
 """Whatever stands in a basket's file or in a shopping cart: understood, or refused in one line."""
 
 import json
-from dataclasses import fields
+from dataclasses import asdict
 
 import pytest
 
@@ -14,7 +14,7 @@ from sweep_tools import MISSING, VALUES, changed
 
 ITEM = Item(f"{ROOT}/1.dl3.fits", 74, "1a2b3c4d", "local:/lake", project="P42", label="1 Crab")
 #: Types of an item's fields.
-TYPES = {item.name: item.type for item in fields(Item)}
+TYPES = {name: type(value) for name, value in asdict(ITEM).items()}
 #: JSON can't hold it, nor can a file.
 WRITABLE = {name: value for name, value in VALUES.items() if name != "surrogate"}
 
