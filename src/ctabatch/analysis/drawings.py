@@ -1,10 +1,12 @@
 """The plots of an analysis, drawn from its products."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ctabatch.analysis.parallel import run_parallel
 from ctabatch.analysis.products import Made
 from ctabatch.config.analysis import AnalysisRequest
 from ctabatch.report.figures import COLOURS, log_axes, new_figure, save_figure
@@ -30,7 +32,7 @@ CAPTIONS = {
 def draw_all(
     request: AnalysisRequest, stacked, made: Made, folder: Path, notice=None
 ) -> list[Path]:
-    """Draw what there is; a plot that fails is left out with a warning.
+    """Draw what there is, in parallel processes; a plot that fails is left out with a warning.
 
     Parameters
     ----------
@@ -46,8 +48,7 @@ def draw_all(
         Text below every plot.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, wanted, draw in (
+    plots = (
         ("spectrum", made.flux_points is not None, lambda: _spectrum(request, made)),
         ("light_curve", made.light_curve is not None, lambda: _light_curve(made.light_curve)),
         ("counts", True, lambda: _counts(request, stacked.dataset, made)),
@@ -60,18 +61,24 @@ def draw_all(
         ),
         ("significance_distribution", bool(made.maps), lambda: _distribution(made)),
         ("theta2", made.theta2 is not None, lambda: _theta2(made.theta2)),
-    ):
-        if not wanted:
-            continue
-        try:
-            # axes are laid out, and can fail, only when the figure is saved
-            save_figure(draw(), folder / f"{name}.png", notice)
-        except Exception as error:  # any library's: the numbers can be anything
-            log.warning("can't draw %s: %s: %s", name, type(error).__name__, error)
-            made.notes.append(f"plot {name} could not be drawn: {error}")
-            continue
-        written.append(folder / f"{name}.png")
-    return written
+    )
+    paths = {folder / f"{name}.png": draw for name, wanted, draw in plots if wanted}
+    faults = run_parallel(
+        [partial(_draw, draw, path, notice) for path, draw in paths.items()], request.n_jobs
+    )
+    made.notes += filter(None, faults)
+    return [path for path, fault in zip(paths, faults, strict=True) if fault is None]
+
+
+def _draw(draw, path, notice) -> str | None:
+    """Draw a plot and write it; returns why not, if it can't."""
+    try:
+        # axes are laid out, and can fail, only when the figure is saved
+        save_figure(draw(), path, notice)
+    except Exception as error:  # any library's: the numbers can be anything
+        log.warning("can't draw %s: %s: %s", path.stem, type(error).__name__, error)
+        return f"plot {path.stem} could not be drawn: {error}"
+    return None
 
 
 def _spectrum(request, made):

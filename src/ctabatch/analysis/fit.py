@@ -1,9 +1,11 @@
 """Fit the candidate models and compare them."""
 
 import logging
+from functools import partial
 
 from ctabatch.analysis.counts import finite
 from ctabatch.analysis.models import load_models
+from ctabatch.analysis.parallel import run_parallel
 from ctabatch.analysis.settings import new_workflow, workflow_config
 from ctabatch.config.analysis import AnalysisRequest
 from ctabatch.errors import BatchError
@@ -41,18 +43,12 @@ def fit_candidates(request: AnalysisRequest, dataset, models: dict[str, dict]) -
         Content of ``fit.json``: ``candidates`` with likelihood, AIC, convergence and models; ``best``
         (None if none is usable), ``detected`` and ``converged``.
     """
-    import gammapy.utils.parallel as parallel
-
-    inputs = [(request, dataset, name, models[name]) for name in request.models.candidates]
-    for _, _, _, model in inputs:  # mistakes in a file are the user's, and are said before the work
-        load_models(model["text"], request.dimension, model["file"])
-    results = parallel.run_multiprocessing(
-        fit_one,
-        inputs,
-        pool_kwargs={"processes": min(request.n_jobs, len(inputs))},
-        task_name="candidates",
-    )
-    candidates = dict(zip(request.models.candidates, results, strict=True))
+    names = list(request.models.candidates)
+    for name in names:  # mistakes in a file are the user's, and are said before the work
+        load_models(models[name]["text"], request.dimension, models[name]["file"])
+    fits = [partial(fit_one, request, dataset, name, models[name]) for name in names]
+    results = run_parallel(fits, request.n_jobs)
+    candidates = dict(zip(names, results, strict=True))
     usable = {name: item for name, item in candidates.items() if item["usable"]}
     best = min(usable, key=lambda name: (usable[name]["aic"], name)) if usable else None
     return {

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ctabatch.analysis.fit import freeze_shape, restore_models
+from ctabatch.analysis.parallel import run_parallel
 from ctabatch.analysis.settings import new_workflow, workflow_config
 from ctabatch.analysis.stack import read_single
 from ctabatch.config.analysis import AnalysisRequest
@@ -71,14 +72,24 @@ def make_products(
     if candidate and request.products.flux_points:
         made.flux_points = _flux_points(workflow, dataset, made, request.products.flux_points.bins)
         _write_points(made.flux_points, folder / "flux-points.fits")
+    tasks = {}
     if candidate:
-        made.integral = _flux_points(workflow, dataset, made, 1)
+        tasks["integral"] = lambda: _flux_points(workflow, dataset, made, 1)
     if candidate and request.products.light_curve:
-        made.light_curve = _light_curve(workflow, archives, made, request)
+        tasks["light_curve"] = lambda: _light_curve(workflow, archives, made, request)
+    if request.dimension == "3d" and request.products.maps:
+        tasks["maps"] = lambda: _maps(workflow, dataset, made.models)
+    results = run_parallel(list(tasks.values()), request.n_jobs)
+    found = dict(zip(tasks, results, strict=True))
+    made.integral = found.get("integral")
+    if "light_curve" in found:
+        made.light_curve, note = found["light_curve"]
+        if note:
+            made.notes.append(note)
         if made.light_curve is not None:
             _write_table(made.light_curve, folder / "light-curve.fits")
-    if request.dimension == "3d" and request.products.maps:
-        made.maps = _maps(workflow, dataset, made.models)
+    if "maps" in found:
+        made.maps = found["maps"]
         _write_maps(made.maps, folder / "maps.fits.gz")
     if theta2 is not None:
         with replacing(folder / "theta2.ecsv") as temporary:
@@ -123,7 +134,13 @@ def _flux_points(workflow, dataset, made: Made, bins: int):
 
 
 def _light_curve(workflow, archives, made: Made, request: AnalysisRequest):
-    """Light curve as a table in Gammapy's format, a group of observations in memory at a time."""
+    """Light curve as a table in Gammapy's format, a group of observations in memory at a time.
+
+    Returns
+    -------
+    tuple
+        The table, None if there is none, and why there is none.
+    """
     from astropy.table import vstack
 
     interval, tables = request.products.light_curve.interval, []
@@ -136,18 +153,17 @@ def _light_curve(workflow, archives, made: Made, request: AnalysisRequest):
         try:
             workflow.get_light_curve()
         except ValueError as error:  # Gammapy refuses observations at the same time
-            made.notes.append(f"no light curve: {error}")
-            return None
+            return None, f"no light curve: {error}"
         table = workflow.light_curve.to_table(format="lightcurve", sed_type="flux")
         for name in ("counts", "npred", "npred_excess"):
             if name in table.colnames:  # one number for each dataset of the chunk
                 table[name] = np.nansum(table[name].data, axis=-1)
         tables.append(table)
     if not tables:
-        return None
+        return None, None
     total = vstack(tables, metadata_conflicts="silent")
     total.sort("time_min")
-    return total
+    return total, None
 
 
 def _chunks(archives, interval: str):

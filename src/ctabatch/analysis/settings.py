@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ctabatch.analysis.models import STACKED
+from ctabatch.analysis.quick import quicken
 from ctabatch.config.analysis import AnalysisRequest
 
 
@@ -90,6 +91,7 @@ def new_workflow(settings: dict):
     """Make a Gammapy workflow that logs through the handlers that are there."""
     from gammapy.workflow import Workflow, WorkflowConfig
 
+    quicken()
     return Workflow(WorkflowConfig(**settings))
 
 
