@@ -7,15 +7,21 @@ has an analysis of its own. Everything by `cta-batch` and the targets of the wor
 run them; what is there already is not made again. Results are in the folder `results` of the
 configuration.
 
-Exit code 0 if at least 90 % of the seeds agree within 2 sigma, for index and amplitude each; 1 if not,
-or if a step failed; 2 for bad input.
+With ``--profile`` the jobs run elsewhere, and ``--compare`` asks whether the products have the same
+content as those of another run.
 
-Example:
+Exit code 0 if at least 90 % of the seeds agree within 2 sigma, for index and amplitude each; 1 if not,
+or if a step failed; 2 for bad input. With ``--compare`` the products decide in place of the fits.
+
+Examples:
     python scripts/closure.py --seeds 10
+    python scripts/closure.py --seeds 1 --profile profiles/slurm --results results/slurm \\
+        --compare results/closure/summary.json
 """
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -25,11 +31,13 @@ from pathlib import Path
 import yaml
 
 from ctabatch.closure import requests
+from ctabatch.closure.digests import differences, digests_of, read_digests
 from ctabatch.closure.pulls import judge, pulls_of, truth_of
 from ctabatch.closure.report import write_results
-from ctabatch.config.load import load_config, read_yaml
+from ctabatch.config.load import load_config, parse_config, read_yaml
 from ctabatch.errors import BatchError, InputError
 from ctabatch.files import read_json, write_text
+from ctabatch.lake.open import open_lake
 from ctabatch.simulation import DISCLAIMER
 
 
@@ -50,13 +58,15 @@ class Chain:
         Seeds.
     jobs : int
         Commands at a time, where several can run.
+    profile : list of str
+        Options of Snakemake that say where the jobs run.
     dry : bool
         Print the commands, run nothing.
     """
 
-    def __init__(self, config, folder, seeds, jobs, dry=False):
-        self.config, self.folder, self.seeds = config, folder, seeds
-        self.jobs, self.dry = jobs, dry
+    def __init__(self, config, seeds, jobs, profile, dry=False):
+        self.config, self.folder, self.seeds = config, Path(config["results"]), seeds
+        self.jobs, self.profile, self.dry = jobs, profile, dry
         self.done, self.steps = 0, 2 * len(seeds) + 3
         self.begin = time.monotonic()
 
@@ -92,9 +102,8 @@ class Chain:
     def snakemake(self, name, target, request, cores):
         """Run a target of the workflow."""
         self.step(
-            name, "snakemake", target, "--workflow-profile", "profiles/local", "--configfile", request,
-            "--cores", cores,
-        )  # fmt: skip
+            name, "snakemake", target, *self.profile, "--configfile", request, "--cores", cores
+        )
 
     def each(self, function):
         """Call a function with every seed, several at a time."""
@@ -150,8 +159,11 @@ class Chain:
                     "result": pulls_of(summary, truth),
                 }
             )
+        names = {section: self.config[section]["name"] for section in ("irf", "analysis")}
+        lake = open_lake(parse_config(self.config).lake)
         return {
             "truth": truth,
+            "digests": digests_of(lake, self.folder, names, dids),
             "seeds": rows,
             "judgement": judge([row["result"] for row in rows]),
             "wall_s": round(time.monotonic() - self.begin, 1),
@@ -192,6 +204,16 @@ def main(argv=None) -> int:
         default=os.cpu_count(),
         help="processes at a time (default: all processors)",
     )
+    parser.add_argument(
+        "--profile", default="profiles/local", help="Snakemake's profile (default profiles/local)"
+    )
+    parser.add_argument("--options", default="", help="more options of Snakemake, in one word")
+    parser.add_argument(
+        "--results", help="folder of results and embedded lake, in place of the configuration's"
+    )
+    parser.add_argument(
+        "--compare", type=Path, help="summary.json of another run: products must be equal"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the commands, run nothing")
     options = parser.parse_args(argv)
     if options.seeds < 1 or options.first < 1 or options.jobs < 1:
@@ -205,9 +227,12 @@ def main(argv=None) -> int:
                 )
         truth = truth_of(config.observation.spectrum)
         seeds = list(range(options.first, options.first + options.seeds))
-        chain = Chain(
-            read_yaml(options.config), Path(config.results), seeds, options.jobs, options.dry_run
-        )
+        other = read_digests(options.compare) if options.compare else {}
+        content = {"results": str(config.results)} | read_yaml(options.config)
+        if options.results:
+            content = requests.elsewhere(content, options.results)
+        profile = ["--workflow-profile", options.profile, *shlex.split(options.options)]
+        chain = Chain(content, seeds, options.jobs, profile, options.dry_run)
         dids = chain.run()
         if options.dry_run:
             return 0
@@ -221,7 +246,14 @@ def main(argv=None) -> int:
         return 1
     show(content)
     print(f"report: {report}")
-    return 0 if content["judgement"]["passed"] else 1
+    if not options.compare:
+        return 0 if content["judgement"]["passed"] else 1
+    different = differences(content["digests"], other)
+    for text in different:
+        print(f"not the product of {options.compare}: {text}")
+    if not different:
+        print(f"{len(content['digests'])} products have the content of those of {options.compare}")
+    return 1 if different else 0
 
 
 if __name__ == "__main__":

@@ -26,12 +26,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+from batch_worlds import DiracWorld, SlurmWorld  # noqa: E402
 from checks import problems_of  # noqa: E402
 from faults import Disturbance, run_disturbed, run_quietly  # noqa: E402
 from rucio_world import RucioWorld  # noqa: E402
 from worlds import LocalWorld, WorldError  # noqa: E402
 
-WORLDS = {world.name: world for world in (LocalWorld, RucioWorld)}
+WORLDS = {world.name: world for world in (LocalWorld, RucioWorld, SlurmWorld, DiracWorld)}
 
 
 def play(world, number, generator):

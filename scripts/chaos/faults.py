@@ -81,7 +81,7 @@ def _strike(world, process, kind, generator):
         return "main process alone"
     end = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < end:
-        victims = _victims(process.pid, kind)
+        victims = _victims(world, process.pid, kind)
         if victims:
             pid, words = generator.choice(victims)
             with contextlib.suppress(ProcessLookupError):
@@ -94,10 +94,10 @@ def _strike(world, process, kind, generator):
     return "nothing"
 
 
-def _victims(pid, kind):
+def _victims(world, pid, kind):
     found = []
     with contextlib.suppress(psutil.Error):
-        for child in psutil.Process(pid).children(recursive=True):
+        for child in world.processes(pid):
             with contextlib.suppress(psutil.Error):
                 # the interpreter, if any, does not name the command
                 words = child.cmdline()

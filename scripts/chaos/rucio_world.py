@@ -1,55 +1,26 @@
 """A campaign on a Rucio server of the test stack: server, daemons and storage die, too."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from worlds import REPOSITORY, LocalWorld, WorldError
-
-STACK = REPOSITORY / "scripts/stack"
-sys.path.insert(0, str(STACK))
-
-import common  # noqa: E402
-
-#: Longest wait for Rucio's daemons to delete what was given up, seconds.
-PATIENCE = 120
+from stack_world import StackWorld, wait_for_none
 
 
-class RucioWorld(LocalWorld):
+class RucioWorld(StackWorld):
     """Rucio with its daemons; products on an XRootD server, DL0 on the stack's tape."""
 
     name = "rucio"
-    kinds = (*LocalWorld.kinds, "server", "server", "server")
-    servers = ("server", "daemons", "xrootd")
+    parts = ("rucio",)
+    servers = (
+        ("rucio", "server", "Rucio's server"),
+        ("rucio", "daemons", "Rucio's daemons"),
+        ("rucio", "xrootd", "Rucio's xrootd"),
+    )
     tape = "CTAO-TAPE"
-
-    def __enter__(self):
-        self.instance = f"chaos-{os.getpid()}"
-        self.state = common.State("rucio", self.instance)
-        self.stack("up")
-        try:
-            return super().__enter__()
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __exit__(self, *exception):
-        self.stack("down", "--purge")
-
-    def stack(self, action, *options):
-        """Call the command of the test stacks."""
-        command = [sys.executable, STACK / "stack.py", action, "rucio", "--instance", self.instance]
-        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise WorldError(f"the Rucio stack: {done.stderr.strip()}")
 
     def sections(self):
         """Sections of the requests that belong to this world."""
-        env = self.state.env()
+        env = self.states["rucio"].env()
         lake = {
             "backend": "rucio",
             "scope": "dpps",
@@ -65,22 +36,9 @@ class RucioWorld(LocalWorld):
         # nobody logs in here, and data of a project in a shared lake are for its members
         return {"lake": lake, "iam": {"local_projects": [self.proposal]}}
 
-    def kill_server(self, generator):
-        """Kill a server of the stack, and start it again after some seconds."""
-        name, pause = generator.choice(self.servers), generator.uniform(0.5, 5)
-        os.killpg(self.state.pid(name), signal.SIGKILL)
-        time.sleep(pause)
-        self.stack("up")
-        return f"Rucio's {name} (for {pause:.1f} s)"
-
     def leftovers(self):
         """Stored files that Rucio does not know; copies that were given up are waited for."""
-        end = time.monotonic() + PATIENCE
-        while unknown := self._unknown():
-            if time.monotonic() > end:
-                break
-            time.sleep(1)
-        for path in sorted(unknown):
+        for path in sorted(wait_for_none(self._unknown)):
             yield f"stored file that Rucio does not know: {path}"
 
     def _unknown(self):
@@ -91,7 +49,7 @@ class RucioWorld(LocalWorld):
         dids = list(lake.search("", columns=[])["did"])
         # the path of an XRootD address begins at the storage, that of a file at the root
         known = {_tail(item.uri) for item in lake.replicas(dids)}
-        storage = Path(self.state.env()["RUCIO_STORAGE"])
+        storage = Path(self.states["rucio"].env()["RUCIO_STORAGE"])
         return {
             str(path)
             for path in storage.rglob("*")

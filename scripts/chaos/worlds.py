@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import yaml
 
 from ctabatch.running import MARK
@@ -66,7 +67,9 @@ class LocalWorld:
             if not (self.folder / name).exists():
                 shutil.copytree(REPOSITORY / name, self.folder / name)
         self._write_requests()
-        self.run("snakemake", "irf", *self._snakemake("base"))
+        # on this machine, whatever dies later
+        local = ["--workflow-profile", "profiles/local", "--configfile", "requests/base.yaml"]
+        self.run("snakemake", "irf", *local)
         # a round in peace says how long the steps take, and which products there are
         for step in self.round_steps(0):
             start = time.monotonic()
@@ -135,9 +138,12 @@ class LocalWorld:
         if not (path.is_file() and path.read_text() == text):
             path.write_text(text)
 
+    def profile(self):
+        """Options of Snakemake that say where the jobs of the rounds run."""
+        return ["--workflow-profile", "profiles/local"]
+
     def _snakemake(self, request):
-        profile = ["--workflow-profile", "profiles/local"]
-        return [*profile, "--configfile", f"requests/{request}.yaml"]
+        return [*self.profile(), "--configfile", f"requests/{request}.yaml"]
 
     def round_steps(self, number):
         """Commands of a round, in order; the observation itself is made here, in peace."""
@@ -170,8 +176,16 @@ class LocalWorld:
         return done.stdout
 
     def ask(self, *words):
+        """Ask ``cta-batch`` for JSON about the data lake."""
+        return self.ask_plainly(*words, "--json", "--config", "requests/base.yaml")
+
+    def ask_plainly(self, *words):
         """Ask ``cta-batch`` for JSON."""
-        return json.loads(self.run("cta-batch", *words, "--json", "--config", "requests/base.yaml"))
+        return json.loads(self.run("cta-batch", *words))
+
+    def processes(self, main):
+        """Processes that work for the main process of a run."""
+        return psutil.Process(main).children(recursive=True)
 
     def search(self, query):
         """Rows of the lake."""

@@ -66,7 +66,8 @@ def claim(results: Path, folder: Path = Path(".snakemake")) -> dict[str, int]:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _was_here(stream) and not only_looks(sys.argv):
-                found = {"jobs": _end_jobs(here), "locks": _remove_locks(folder / "locks")}
+                jobs = _end_cluster_jobs(folder, here) + _end_jobs(here)
+                found = {"jobs": jobs, "locks": _remove_locks(folder / "locks")}
                 found["files"] = _remove_incomplete(folder / "incomplete", Path(results))
                 if any(found.values()):
                     found["files"] += remove_half_written(Path(results))
@@ -82,7 +83,8 @@ def only_looks(command: list[str]) -> bool:
 
     Snakemake itself tells this to the Snakefile only after it was read.
     """
-    if Path(command[0]).name not in ("snakemake", "__main__.py"):
+    program = Path(command[0])
+    if "snakemake" not in (program.name, program.parent.name):  # also snakemake/__main__.py
         return False
     from snakemake.cli import get_argument_parser
 
@@ -152,6 +154,18 @@ def _end_jobs(here):
             time.sleep(0.1)
         signal_ = signal.SIGKILL
     return len(jobs)
+
+
+def _end_cluster_jobs(folder, here):
+    """End jobs on other machines: those of Slurm, if this folder ever had any.
+
+    Those of DIRAC are adopted by the next run, see the executor plug-in.
+    """
+    if not (folder / "slurm_logs").is_dir() or shutil.which("squeue") is None:
+        return 0
+    from ctabatch.compute.slurm_orphans import end_cluster_jobs
+
+    return end_cluster_jobs(here)
 
 
 def _remove_locks(folder):

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from ctabatch import running
 from ctabatch.cli.main import run
+from ctabatch.compute import slurm_orphans
 from ctabatch.compute.resource import Need, NoResourceError
 from ctabatch.compute.search import find_resources, survey
 from ctabatch.config.load import parse_config
 from ctabatch.errors import BatchError
+from ctabatch.running import claim
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -140,6 +143,54 @@ def test_jobs_list_kill_and_watch(cluster, capsys):
     assert batch("jobs", "logs", one, "--backend", "slurm", check=False).returncode == 1
     assert batch("jobs", "kill", "999999", "--backend", "slurm", check=False).returncode == 2
     slurm("scancel", "-n", "other")
+
+
+def test_jobs_of_a_killed_main_process_are_cancelled(cluster, tmp_path, monkeypatch, caplog):
+    """Those of this folder only; of another folder, another name and of the living they stay."""
+    import slurm_part
+
+    place, elsewhere = tmp_path / "place", tmp_path / "elsewhere"
+    for folder in (place, elsewhere):
+        (folder / ".snakemake/slurm_logs").mkdir(parents=True)
+    for name, folder in (("ctabatch_x", place), ("mine", place), ("ctabatch_y", elsewhere)):
+        slurm(
+            *("sbatch", "-p", "long", "-A", "cta", "-J", name, "--mem=100", "-D", folder),
+            *("--wrap", "sleep 600"),
+        )
+    monkeypatch.chdir(place)
+    code = "from ctabatch.running import claim; claim('results'); print('up', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as living:
+        assert living.stdout.readline() == "up\n"
+        assert claim(Path("results")) == {}
+        assert queue() == {"ctabatch_x", "mine", "ctabatch_y"}
+        living.kill()
+    release_claims()
+    cluster.stop("slurmctld")
+    try:
+        monkeypatch.setattr(slurm_orphans, "PATIENCE", 1)
+        assert claim(Path("results"))["jobs"] == 0
+        assert "on Slurm go on" in caplog.text
+    finally:
+        release_claims()
+        slurm_part.up(cluster)
+    assert claim(Path("results"))["jobs"] == 1
+    assert queue() == {"mine", "ctabatch_y"}
+    slurm("scancel", "-n", "mine,ctabatch_y")
+    release_claims()
+
+
+def queue():
+    """Names of the jobs that wait or run."""
+    return set(slurm("squeue", "-h", "-t", "PD,R", "-o", "%j").split())
+
+
+def release_claims():
+    """Let go of what `claim` holds in this process; what starts from here is no job of a run."""
+    os.environ.pop(running.MARK, None)
+    while running._held:
+        running._held.pop().close()
 
 
 def test_jobs_of_this_machine_are_explained(cluster, capsys):

@@ -14,6 +14,12 @@ def key_of(seed: int) -> str:
     return f"seed-{seed:04d}"
 
 
+def elsewhere(config: Mapping[str, Any], results: str) -> dict[str, Any]:
+    """Put results, and the embedded lake, into another folder."""
+    changed = _with(config, lake={"local": {"folder": f"{results}/lake"}})
+    return changed | {"results": results}
+
+
 def observation_id(config: Mapping[str, Any], seed: int) -> int:
     """Observation id of a seed: the configuration's, and the seed."""
     return config["observation"].get("obs_id", 1000) + seed
