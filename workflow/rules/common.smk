@@ -88,6 +88,7 @@ def no_container(wildcards):
 # Here, before the first rule: Snakemake renews all earlier rules at each such directive, and with paths in
 # an XRootD storage they lose their own constraints by that.
 wildcard_constraints:
+    kept=r"dl3/ob\d+\.dl3\.fits\.gz(\.meta\.json)?|verification/ob\d+\.json",
     sample=r"[A-Za-z0-9-]+_(gamma|proton|electron)_(train|cuts|irf)",
     run=r"\d+",
     level=r"\d+",
@@ -292,13 +293,14 @@ REPRO_LIMITS = " ".join(
 def repro_the_plan():
     """The plan of the reprocessing, with what a job is looked up by."""
     path = checkpoints.reprocessing_make_plan.get().output.plan
-    return repro_read_plan(path, Path(path).stat().st_mtime_ns)
+    modified = None if path.is_storage else Path(path).stat().st_mtime_ns
+    return repro_tables(path, modified)
 
 
 @lru_cache(maxsize=1)
-def repro_read_plan(path, modified):
+def repro_tables(path, modified):
     """Plan, and tables: chunk -> DL0 file, file -> wave, chunk -> key of IRF."""
-    plan = json.loads(Path(path).read_text())
+    plan = any_plan(path)
     chunks = [
         (chunk, item)
         for item in plan["observations"].values()
@@ -319,13 +321,14 @@ def repro_read_plan(path, modified):
 def repro_wave_before(wildcards):
     """A wave begins when the one before it is released."""
     number = int(wildcards.wave)
-    return ancient(f"{REPRO}/waves/{number - 1}.released.json") if number > 1 else []
+    before = f"{REPRO}/waves/{number - 1}.released.json"
+    return ancient(local(before)) if number > 1 else []
 
 
 def repro_wave_of_file(wildcards):
     """A file is read when its wave is on disk."""
     number = repro_the_plan()["wave_of"][wildcards.dl0]
-    return ancient(f"{REPRO}/waves/{number}.staged.json")
+    return ancient(local(f"{REPRO}/waves/{number}.staged.json"))
 
 
 def repro_file_of_chunk(wildcards):
@@ -361,13 +364,42 @@ def repro_processed_of_wave(wildcards):
 
 def repro_ingested(wildcards):
     """All observations of the plan, ingested."""
-    return [f"{REPRO}/ingest/{key}.json" for key in repro_the_plan()["observations"]]
+    return [
+        local(f"{REPRO}/ingest/{key}.json") for key in repro_the_plan()["observations"]
+    ]
 
 
 def repro_released(wildcards):
     """All waves of the plan, released."""
     count = len(repro_the_plan()["waves"])
-    return [f"{REPRO}/waves/{number}.released.json" for number in range(1, count + 1)]
+    return [
+        local(f"{REPRO}/waves/{number}.released.json") for number in range(1, count + 1)
+    ]
+
+
+def repro_failed_plan(wildcards):
+    """The plan of a run that failed, if there was one."""
+    path = f"{REPRO}/plan.failed.json"
+    return local(path) if Path(path).is_file() else []
+
+
+def repro_measured(wildcards):
+    """Snakemake's benchmark files, as inputs: of remote jobs they have to be fetched."""
+    if not IRF_REMOTE:
+        return []
+    plan = repro_the_plan()
+    names = [f"dl3/{key}" for key in plan["observations"]]
+    names += [
+        f"{step}/{key}" for key in plan["file_of"] for step in ("process", "apply")
+    ]
+    return [f"{REPRO}/benchmarks/{name}.tsv" for name in names]
+
+
+def repro_benchmarks(wildcards, input):
+    """Folder of the benchmark files, on this machine."""
+    if not input.measured:
+        return f"{REPRO}/benchmarks"
+    return Path(input.measured[0]).parent.parent  # before there is a plan it is no path
 
 
 def repro_clean_up():

@@ -1,10 +1,15 @@
-"""Reprocessing of observations: plan, stage in waves, process, DL3, verify, ingest, release."""
+"""Reprocessing of observations: plan, stage in waves, process, DL3, verify, ingest, release.
+
+As in the analysis, jobs on the grid read and write where they reach it, plan and products among them
+below ``work/``; what is marked local() stays on this machine. So does the plan that people look at.
+"""
 
 
 localrules:
     reprocessing,
     reprocessing_plan,
     reprocessing_make_plan,
+    reprocessing_keep,
     reprocessing_stage,
     reprocessing_fetch,
     reprocessing_models,
@@ -18,7 +23,7 @@ localrules:
 
 rule reprocessing:
     input:
-        f"{REPRO}/summary.json",
+        local(f"{REPRO}/summary.json"),
     log:
         f"{REPRO}/logs/show.log",
     params:
@@ -29,32 +34,52 @@ rule reprocessing:
 
 rule reprocessing_plan:
     input:
-        f"{REPRO}/plan.json",
+        f"{REPRO}/work/plan.json",
     log:
         f"{REPRO}/logs/show-plan.log",
     shell:
         "cta-batch reprocessing show --plan {input} | tee {log}"
 
 
+# a run that failed leaves its plan under another name: this one makes a new one
 checkpoint reprocessing_make_plan:
+    input:
+        failed=repro_failed_plan,
+        process=local(REPRO_PROCESS),
+        select=local(REPRO_SELECT),
     output:
-        plan=f"{REPRO}/plan.json",
+        plan=f"{REPRO}/work/plan.json",
+        process=f"{REPRO}/work/process.yaml",
+        select=f"{REPRO}/work/select.yaml",
     log:
         f"{REPRO}/logs/plan.log",
     retries: 0
     params:
         config=REQUEST,
+        plan=f"{REPRO}/plan.json",
     shell:
-        "echo {params.config:q} | cta-batch reprocessing plan --config - --output {output.plan} 2>&1"
-        " | tee {log}"
+        "echo {params.config:q} | cta-batch reprocessing plan --config - --output {params.plan}"
+        " --job {output.plan} 2>&1 | tee {log}"
+        " && cp {input.process} {output.process} && cp {input.select} {output.select}"
+
+
+rule reprocessing_keep:
+    input:
+        f"{REPRO}/work/{{kept}}",
+    output:
+        local(f"{REPRO}/{{kept}}"),
+    log:
+        f"{REPRO}/logs/keep/{{kept}}.log",
+    shell:
+        "cp {input} {output} 2> {log}"
 
 
 rule reprocessing_stage:
     input:
-        plan=ancient(f"{REPRO}/plan.json"),
+        plan=ancient(f"{REPRO}/work/plan.json"),
         before=repro_wave_before,
     output:
-        f"{REPRO}/waves/{{wave}}.staged.json",
+        local(f"{REPRO}/waves/{{wave}}.staged.json"),
     log:
         f"{REPRO}/logs/stage/{{wave}}.log",
     retries: 0
@@ -67,7 +92,7 @@ rule reprocessing_stage:
 
 rule reprocessing_fetch:
     input:
-        plan=ancient(f"{REPRO}/plan.json"),
+        plan=ancient(f"{REPRO}/work/plan.json"),
         staged=repro_wave_of_file,
     output:
         temp(f"{REPRO}/dl0/{{dl0}}"),
@@ -82,14 +107,14 @@ rule reprocessing_fetch:
 
 rule reprocessing_models:
     input:
-        plan=ancient(f"{REPRO}/plan.json"),
+        plan=ancient(f"{REPRO}/work/plan.json"),
     output:
         [temp(f"{REPRO}/models/{{irfkey}}/{name}") for name in REPRO_MODELS],
     log:
         f"{REPRO}/logs/models/{{irfkey}}.log",
     params:
         config=REQUEST,
-        folder=lambda wildcards: f"{REPRO}/models/{wildcards.irfkey}",
+        folder=subpath(output[0], parent=True),
     shell:
         "echo {params.config:q} | cta-batch reprocessing models --config - --plan {input.plan}"
         " --irf {wildcards.irfkey} --output {params.folder} 2> {log}"
@@ -98,8 +123,8 @@ rule reprocessing_models:
 rule reprocessing_process:
     input:
         events=repro_file_of_chunk,
-        config=REPRO_PROCESS,
-        compiled=ancient(f"{RESULTS}/irf/compiled.json"),
+        config=f"{REPRO}/work/process.yaml",
+        compiled=ancient(IRF_COMPILED),
     output:
         temp(f"{REPRO}/dl2/{{chunk}}.geometry.dl2.h5"),
     log:
@@ -141,7 +166,7 @@ rule reprocessing_apply_models:
 
 rule reprocessing_observation:
     input:
-        plan=ancient(f"{REPRO}/plan.json"),
+        plan=ancient(f"{REPRO}/work/plan.json"),
     output:
         observation=f"{REPRO}/observations/{{ob}}.json",
         lineage=f"{REPRO}/observations/{{ob}}.lineage.json",
@@ -157,12 +182,12 @@ rule reprocessing_dl3:
         events=repro_chunks,
         cuts=repro_model("cuts.fits"),
         irf=repro_model("irf.fits.gz"),
-        select=REPRO_SELECT,
+        select=f"{REPRO}/work/select.yaml",
         observation=f"{REPRO}/observations/{{ob}}.json",
         lineage=f"{REPRO}/observations/{{ob}}.lineage.json",
     output:
-        dl3=f"{REPRO}/dl3/{{ob}}.dl3.fits.gz",
-        metadata=f"{REPRO}/dl3/{{ob}}.dl3.fits.gz.meta.json",
+        dl3=temp(f"{REPRO}/work/dl3/{{ob}}.dl3.fits.gz"),
+        metadata=temp(f"{REPRO}/work/dl3/{{ob}}.dl3.fits.gz.meta.json"),
     log:
         f"{REPRO}/logs/dl3/{{ob}}.log",
     benchmark:
@@ -184,10 +209,10 @@ rule reprocessing_dl3:
 
 rule reprocessing_verify:
     input:
-        dl3=f"{REPRO}/dl3/{{ob}}.dl3.fits.gz",
+        dl3=f"{REPRO}/work/dl3/{{ob}}.dl3.fits.gz",
         observation=f"{REPRO}/observations/{{ob}}.json",
     output:
-        f"{REPRO}/verification/{{ob}}.json",
+        temp(f"{REPRO}/work/verification/{{ob}}.json"),
     log:
         f"{REPRO}/logs/verify/{{ob}}.log",
     retries: 0
@@ -203,12 +228,12 @@ rule reprocessing_verify:
 
 rule reprocessing_ingest:
     input:
-        plan=ancient(f"{REPRO}/plan.json"),
-        dl3=f"{REPRO}/dl3/{{ob}}.dl3.fits.gz",
-        metadata=f"{REPRO}/dl3/{{ob}}.dl3.fits.gz.meta.json",
-        verification=f"{REPRO}/verification/{{ob}}.json",
+        plan=ancient(f"{REPRO}/work/plan.json"),
+        dl3=local(f"{REPRO}/dl3/{{ob}}.dl3.fits.gz"),
+        metadata=local(f"{REPRO}/dl3/{{ob}}.dl3.fits.gz.meta.json"),
+        verification=local(f"{REPRO}/verification/{{ob}}.json"),
     output:
-        f"{REPRO}/ingest/{{ob}}.json",
+        local(f"{REPRO}/ingest/{{ob}}.json"),
     log:
         f"{REPRO}/logs/ingest/{{ob}}.log",
     retries: 0
@@ -222,11 +247,11 @@ rule reprocessing_ingest:
 
 rule reprocessing_release:
     input:
-        plan=ancient(f"{REPRO}/plan.json"),
-        staged=ancient(f"{REPRO}/waves/{{wave}}.staged.json"),
+        plan=ancient(f"{REPRO}/work/plan.json"),
+        staged=ancient(local(f"{REPRO}/waves/{{wave}}.staged.json")),
         processed=repro_processed_of_wave,
     output:
-        f"{REPRO}/waves/{{wave}}.released.json",
+        local(f"{REPRO}/waves/{{wave}}.released.json"),
     log:
         f"{REPRO}/logs/release/{{wave}}.log",
     params:
@@ -238,11 +263,11 @@ rule reprocessing_release:
 
 rule reprocessing_index:
     input:
-        plan=ancient(f"{REPRO}/plan.json"),
+        plan=ancient(f"{REPRO}/work/plan.json"),
         ingested=repro_ingested,
     output:
-        hdus=f"{REPRO}/dl3/hdu-index.fits.gz",
-        observations=f"{REPRO}/dl3/obs-index.fits.gz",
+        hdus=local(f"{REPRO}/dl3/hdu-index.fits.gz"),
+        observations=local(f"{REPRO}/dl3/obs-index.fits.gz"),
     log:
         f"{REPRO}/logs/index.log",
     retries: 0
@@ -256,31 +281,37 @@ rule reprocessing_index:
 
 rule reprocessing_clean:
     input:
-        plan=ancient(f"{REPRO}/plan.json"),
-        index=f"{REPRO}/dl3/hdu-index.fits.gz",
+        plan=ancient(f"{REPRO}/work/plan.json"),
+        index=local(f"{REPRO}/dl3/hdu-index.fits.gz"),
         released=repro_released,
     output:
-        f"{REPRO}/clean.json",
+        local(f"{REPRO}/clean.json"),
     log:
         f"{REPRO}/logs/clean.log",
     retries: 0
     params:
         config=REQUEST,
+        plan=f"{REPRO}/plan.json",
     shell:
         "echo {params.config:q} | cta-batch reprocessing clean --check --config -"
-        " --plan {input.plan} --output {output} 2>&1 | tee {log}"
+        " --plan {params.plan} --output {output} 2>&1 | tee {log}"
 
 
 rule reprocessing_summary:
     input:
-        plan=ancient(f"{REPRO}/plan.json"),
-        clean=f"{REPRO}/clean.json",
+        plan=ancient(f"{REPRO}/work/plan.json"),
+        clean=local(f"{REPRO}/clean.json"),
+        measured=repro_measured,
     output:
-        f"{REPRO}/summary.json",
+        local(f"{REPRO}/summary.json"),
     log:
         f"{REPRO}/logs/summary.log",
+    params:
+        plan=f"{REPRO}/plan.json",
+        benchmarks=repro_benchmarks,
     shell:
-        "cta-batch reprocessing summarise --plan {input.plan} --output {output} 2> {log}"
+        "cta-batch reprocessing summarise --plan {params.plan} --benchmarks {params.benchmarks}"
+        " --output {output} 2> {log}"
 
 
 # a run that fails or is interrupted holds no disk copies and leaves no temporary files

@@ -3,9 +3,15 @@
 import click
 
 from ctabatch.cli.analysis_steps import STEPS
-from ctabatch.cli.options import FILE, FOLDER, config_option, json_option, read_config
+from ctabatch.cli.options import FOLDER, config_option, json_option, read_config
 from ctabatch.cli.output import print_result
-from ctabatch.cli.plans import make_and_print, plan_output_option, read_to_show, show_options
+from ctabatch.cli.plans import (
+    job_option,
+    make_and_print,
+    plan_output_option,
+    read_to_show,
+    show_options,
+)
 
 
 @click.group()
@@ -22,7 +28,7 @@ def analysis():
 @analysis.command()
 @config_option
 @plan_output_option
-@click.option("--job", type=FILE, help="Write the plan here, too, for jobs on other machines.")
+@job_option
 @json_option
 def plan(config_path, output, job, as_json):
     """Say which observations an analysis will use, and what it costs, before anything is done.
@@ -36,11 +42,8 @@ def plan(config_path, output, job, as_json):
     """
     from ctabatch.analysis.describe import describe_plan
     from ctabatch.analysis.plan import make_plan, write_plan
-    from ctabatch.files import write_json
 
-    content = make_and_print(config_path, output, as_json, make_plan, write_plan, describe_plan)
-    if job is not None:
-        write_json(job, content)
+    make_and_print(config_path, output, as_json, make_plan, write_plan, describe_plan, job)
 
 
 @analysis.command()

@@ -7,6 +7,10 @@ from ctabatch.cli.output import print_result
 
 #: Option of ``plan``.
 plan_output_option = click.option("--output", "-o", type=FILE, help="Write plan.json here.")
+#: Option of ``plan`` where jobs look at it.
+job_option = click.option(
+    "--job", type=FILE, help="Write the plan here, too, for jobs on other machines."
+)
 
 
 def show_options(command):
@@ -20,11 +24,12 @@ def show_options(command):
     return command
 
 
-def make_and_print(config_path, output, as_json, make, write, describe):
+def make_and_print(config_path, output, as_json, make, write, describe, job=None):
     """Plan a request, write the plan where `output` is given, and print it.
 
     A folder that can't be written is refused before the plan is made, which may take a while.
     """
+    from ctabatch.files import write_json
     from ctabatch.plans import check_folder
 
     config, where = read_config(config_path)
@@ -33,6 +38,8 @@ def make_and_print(config_path, output, as_json, make, write, describe):
     content = make(config, where)
     if output is not None:
         write(content, output)
+    if job is not None:
+        write_json(job, content)
     print_result(content, as_json, describe)
     return content
 

@@ -4,7 +4,13 @@ import click
 
 from ctabatch.cli.options import FILE, config_option, json_option, plan_option, read_config
 from ctabatch.cli.output import print_result
-from ctabatch.cli.plans import make_and_print, plan_output_option, read_to_show, show_options
+from ctabatch.cli.plans import (
+    job_option,
+    make_and_print,
+    plan_output_option,
+    read_to_show,
+    show_options,
+)
 from ctabatch.cli.reprocessing_steps import STEPS
 
 
@@ -23,8 +29,9 @@ def reprocessing():
 @reprocessing.command()
 @config_option
 @plan_output_option
+@job_option
 @json_option
-def plan(config_path, output, as_json):
+def plan(config_path, output, job, as_json):
     """Say what a request will do and cost, before anything is staged.
 
     Selects DL0 in the data lake, checks that each observation is complete, finds its IRF and models,
@@ -37,7 +44,7 @@ def plan(config_path, output, as_json):
     from ctabatch.reprocessing.describe import describe_plan
     from ctabatch.reprocessing.plan import make_plan, write_plan
 
-    make_and_print(config_path, output, as_json, make_plan, write_plan, describe_plan)
+    make_and_print(config_path, output, as_json, make_plan, write_plan, describe_plan, job)
 
 
 @reprocessing.command()

@@ -198,8 +198,9 @@ def index(config_path, plan_path, output):
 
 @click.command()
 @plan_option
+@click.option("--benchmarks", type=FOLDER, help="Folder of benchmarks; beside the plan by default.")
 @output_option
-def summarise(plan_path, output):
+def summarise(plan_path, benchmarks, output):
     """Sum up a finished request, and refresh the cost table with what it really took.
 
     \b
@@ -209,7 +210,7 @@ def summarise(plan_path, output):
     """
     from ctabatch.reprocessing.summary import summarise as make
 
-    make(plan_path, output)
+    make(plan_path, output, benchmarks)
 
 
 STEPS = (stage, release, fetch, models, observation, ingest, index, summarise)

@@ -19,8 +19,8 @@ from ctabatch.reprocessing.staging import copies_left, held_waves, release_wave
 #: Folders of temporary files below that of the results.
 TEMPORARY = ("dl0", "dl2", "models")
 
-#: State of a run, of no use once its disk copies are given up.
-_STATE = ("waves",)
+#: State of a run, of no use once its disk copies are given up: waves, and what its jobs looked at.
+_STATE = ("waves", "work")
 
 
 def clean(lake: DataLake, plan_path: Path) -> dict[str, Any]:
@@ -55,7 +55,10 @@ def clean(lake: DataLake, plan_path: Path) -> dict[str, Any]:
     for name in (*TEMPORARY, *_STATE):
         shutil.rmtree(folder / name, ignore_errors=True)
     if not held:
-        plan_path.replace(plan_path.with_name("plan.failed.json"))
+        failed = plan_path.with_name("plan.failed.json")
+        plan_path.replace(failed)
+        # newer than the copy that jobs on the grid looked at: Snakemake makes a new plan by that
+        os.utime(failed)
     return {"released": released, "removed": len(left), "held": held}
 
 

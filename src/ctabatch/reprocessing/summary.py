@@ -49,11 +49,21 @@ def index(lake: DataLake, plan_path: Path, folder: Path) -> list[Path]:
     return sorted(paths)
 
 
-def summarise(plan_path: Path, output: Path) -> dict[str, Any]:
-    """Sum up a finished reprocessing, and refresh the cost table with what it took."""
+def summarise(plan_path: Path, output: Path, benchmarks: Path | None = None) -> dict[str, Any]:
+    """Sum up a finished reprocessing, and refresh the cost table with what it took.
+
+    Parameters
+    ----------
+    plan_path : pathlib.Path
+        ``plan.json``; the results lie beside it.
+    output : pathlib.Path
+        JSON file to write.
+    benchmarks : pathlib.Path, optional
+        Folder of Snakemake's benchmark files; beside the plan by default.
+    """
     plan, folder = read_json(plan_path), Path(plan_path).parent
     made = [read_json(folder / "ingest" / f"{key}.json") for key in plan["observations"]]
-    measured = read_benchmarks(folder / "benchmarks")
+    measured = read_benchmarks(benchmarks or folder / "benchmarks")
     cpu_s = sum(row["cpu_s"] for rows in measured.values() for row in rows)
     content = {
         "name": plan["name"],
