@@ -19,6 +19,9 @@ class SlurmWorld(StackWorld):
         ("slurm", "slurmd", "slurmd"),
         ("slurm", "slurmdbd", "slurmdbd"),
     )
+    # killed, it forgets what it accepted in the last second, and the executor plug-in (2.8) waits
+    # for ever for a job that Slurm does not know
+    stopped = ("slurmctld",)
     backend = "slurm"
 
     def variables(self):
@@ -65,6 +68,7 @@ class DiracWorld(SlurmWorld):
         ("dirac9", "jobagent0", "a pilot"),
         ("xrootd", "storage", "XRootD"),
     )
+    stopped = ()
     backend = "dirac"
 
     def variables(self):

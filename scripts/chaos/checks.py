@@ -64,7 +64,11 @@ def _results(world, number):
             if parts[:1] in (("logs",), ("benchmarks",)):  # they have folders of the same names
                 continue
             for name in names:
-                if is_temporary(name) or set(parts) & set(TEMPORARY) or parts[:2] == ("work", "dl3"):
+                if (
+                    is_temporary(name)
+                    or set(parts) & set(TEMPORARY)
+                    or parts[:2] == ("work", "dl3")
+                ):
                     yield f"temporary file left: {Path(place, name)}"
     for name in ("locks", "incomplete"):
         folder = world.folder / ".snakemake" / name

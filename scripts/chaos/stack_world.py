@@ -21,12 +21,13 @@ class StackWorld(LocalWorld):
     """Servers of the campaign's own, started before and stopped after it.
 
     ``parts`` are the parts of the stack, and ``servers`` those that are killed: part, name of its
-    process, and what people call it.
+    process, and what people call it. Those in ``stopped`` may save what they know: SIGTERM.
     """
 
     kinds = (*LocalWorld.kinds, "server", "server", "server")
     parts: tuple[str, ...] = ()
     servers: tuple[tuple[str, str, str], ...] = ()
+    stopped: tuple[str, ...] = ()
 
     def __enter__(self):
         self.instance = f"chaos-{os.getpid()}"
@@ -62,7 +63,8 @@ class StackWorld(LocalWorld):
         """Kill a server of the stack, and start it again after some seconds."""
         (part, name, called), pause = generator.choice(self.servers), generator.uniform(0.5, 5)
         if number := self.states[part].pid(name):
-            os.killpg(number, signal.SIGKILL)
+            how = signal.SIGTERM if name in self.stopped else signal.SIGKILL
+            os.killpg(number, how)
         time.sleep(pause)
         self.stack("up")
         return f"{called} (for {pause:.1f} s)"

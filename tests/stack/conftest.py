@@ -15,6 +15,8 @@ sys.path.insert(0, str(SCRIPTS))
 import common  # noqa: E402
 
 import stack as stack_command  # noqa: E402
+from checkout import Checkout, copy_checkout  # noqa: E402
+from made_once import made_once  # noqa: E402
 from require import require  # noqa: E402
 
 
@@ -51,6 +53,17 @@ def start_part():
     yield start
     for part in started:
         command("down", part, "--purge")
+
+
+@pytest.fixture(scope="module")
+def made_here(tmp_path_factory):
+    """A checkout in which this machine alone produced ``config/test/irf-tiny.yaml``."""
+
+    def make(folder):
+        copy_checkout(folder)
+        Checkout(folder).snakemake("irf", config="config/test/irf-tiny.yaml")
+
+    return Checkout(made_once(tmp_path_factory, "made-here", make))
 
 
 @pytest.fixture(scope="session")

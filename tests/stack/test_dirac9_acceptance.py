@@ -8,10 +8,10 @@ import asyncio
 import json
 import re
 import subprocess
-import sys
 from datetime import UTC, datetime
 
 import pytest
+import yaml
 
 from checkout import copy_checkout
 from grid_checkout import PATIENCE, GridCheckout
@@ -43,19 +43,11 @@ def new_checkout(dirac9, start_part, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def production(new_checkout):
-    """The IRF request on the grid, its main process killed once; and beside it the same one here."""
-    here, grid = (new_checkout("workflow", "config", "profiles") for _ in range(2))
+def production(made_here, new_checkout):
+    """The IRF request made here; and on the grid, its main process killed once."""
+    grid = new_checkout("workflow", "config", "profiles")
     grid.add()
     killed = grid.start("irf", "--configfile", CONFIG, *GROUPS, log="killed")
-    with (here.folder / "log").open("wb") as log:
-        alone = subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "irf", "--configfile", CONFIG, "--cores", "2"],
-            cwd=here.folder,
-            env=here.environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
     try:
         grid.wait_for(killed, r"DIRAC job \d+ \(runs\): Running / Application", log="killed")
     finally:
@@ -65,8 +57,7 @@ def production(new_checkout):
     subprocess.run(unlock, cwd=grid.folder, env=grid.environment, check=True, capture_output=True)
     code, output = grid.run("irf", "--configfile", CONFIG, *GROUPS)
     assert code == 0, output
-    assert alone.wait(PATIENCE) == 0, here.log()
-    return here, grid
+    return made_here, grid
 
 
 def digests(checkout):
@@ -145,6 +136,47 @@ def test_second_run_does_nothing(production):
     assert "DIRAC: submitted" not in output
     assert "rule irf_process:" not in output
     assert "product" in output
+
+
+def test_reprocessing_makes_the_same_dl3_as_on_this_machine(production):
+    """DL0 on the tape of each lake; one job makes the DL3, which comes back here."""
+    from astropy.io import fits
+
+    from ctabatch.irf.product import content_digest
+
+    here, grid = production
+    content = yaml.safe_load((here.folder / CONFIG).read_text())
+    demo = yaml.safe_load((here.folder / "config/demo-reprocessing.yaml").read_text())
+    few = {"observations": 1, "duration": "5 s", "chunk": "5 s", "spectrum": {"scale": 60.0}}
+    content["observation"] = demo["observation"] | few
+    content["reprocessing"] = demo["reprocessing"]
+    found = []
+    for checkout in (here, grid):
+        (checkout.folder / "reprocessing.yaml").write_text(yaml.safe_dump(content))
+    here.run("cta-batch", "observe", "--config", "reprocessing.yaml", "--output", "dl0")
+    dl0 = sorted((here.folder / "dl0").glob("*.h5"))
+    for run in (here.run, grid.call):
+        run("cta-batch", "lake", "ingest", *dl0, "--rse", "TAPE", "--config", "reprocessing.yaml")
+    here.snakemake("reprocessing", config="reprocessing.yaml")
+    steps = ("process", "apply_models", "dl3", "verify")
+    groups = ["--groups", *(f"reprocessing_{step}=dl3" for step in steps)]
+    grid.add()
+    code, output = grid.run(
+        "reprocessing", "--configfile", "reprocessing.yaml", *groups, log="reprocessing.log"
+    )
+    assert code == 0, output
+    assert "DIRAC: submitted 1 jobs" in output
+    for checkout in (here, grid):
+        folder = checkout.folder / "results/reprocessing" / content["reprocessing"]["name"]
+        summary = json.loads((folder / "summary.json").read_text())
+        (key,) = summary["made"]
+        assert summary["cpu_hours"] > 0
+        assert json.loads((folder / f"verification/{key}.json").read_text())["passed"]
+        with fits.open(folder / f"dl3/{key}.dl3.fits.gz") as hdus:
+            # the name has the IRF's own number, which each lake has another of
+            found.append((key, summary["events"], content_digest(hdus)))
+    assert found[0] == found[1]
+    assert not list(grid.stored("results/reprocessing").glob("*/d*"))  # dl0, dl2, dl3
 
 
 FAULTS = """
