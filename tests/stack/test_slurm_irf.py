@@ -152,7 +152,7 @@ def test_jobs_of_a_killed_main_process_are_cancelled(cluster, tmp_path, monkeypa
     place, elsewhere = tmp_path / "place", tmp_path / "elsewhere"
     for folder in (place, elsewhere):
         (folder / ".snakemake/slurm_logs").mkdir(parents=True)
-    for name, folder in (("ctabatch_x", place), ("mine", place), ("ctabatch_y", elsewhere)):
+    for name, folder in (("ctabatch_run1x", place), ("mine", place), ("ctabatch_run1y", elsewhere)):
         slurm(
             *("sbatch", "-p", "long", "-A", "cta", "-J", name, "--mem=100", "-D", folder),
             *("--wrap", "sleep 600"),
@@ -164,7 +164,7 @@ def test_jobs_of_a_killed_main_process_are_cancelled(cluster, tmp_path, monkeypa
     ) as living:
         assert living.stdout.readline() == "up\n"
         assert claim(Path("results")) == {}
-        assert queue() == {"ctabatch_x", "mine", "ctabatch_y"}
+        assert queue() == {"ctabatch_run1x", "mine", "ctabatch_run1y"}
         living.kill()
     release_claims()
     cluster.stop("slurmctld")
@@ -176,8 +176,10 @@ def test_jobs_of_a_killed_main_process_are_cancelled(cluster, tmp_path, monkeypa
         release_claims()
         slurm_part.up(cluster)
     assert claim(Path("results"))["jobs"] == 1
-    assert queue() == {"mine", "ctabatch_y"}
-    slurm("scancel", "-n", "mine,ctabatch_y")
+    assert queue() == {"mine", "ctabatch_run1y"}
+    for name in ("mine", "ctabatch_run1y"):
+        slurm("scancel", "-n", name)
+    assert queue() == set()
     release_claims()
 
 
