@@ -229,6 +229,13 @@ def test_clean_after_a_failure_leaves_nothing(fill, planned, tmp_path):
     release_wave(fill.lake, plan, 1)
     with pytest.raises(BatchError, match=r"temporary files are left: .* and 3 more"):
         check_clean(fill.lake, path)
+    left = {path: path.read_text() for path in temporary_files(folder)}
+    end = check_clean(fill.lake, path, folder / "clean.json")
+    assert end["temporary_files_removed"] == 4
+    assert temporary_files(folder) == []
+    assert (folder / "dl3" / "ob.dl3.fits.gz").exists()
+    for place, text in left.items():
+        place.write_text(text)
     stage_wave(fill.lake, plan, 1, folder / "waves" / "1.staged.json")
     assert clean(fill.lake, path) == {"released": [1], "removed": 4, "held": []}
     assert fill.lake.requests() == []
