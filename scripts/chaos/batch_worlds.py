@@ -9,8 +9,22 @@ from stack_world import StackWorld, wait_for_none
 from ctabatch.running import orphans
 
 
-class SlurmWorld(StackWorld):
-    """Embedded data lake, jobs on a Slurm of one node."""
+class BatchWorld(StackWorld):
+    """Embedded data lake; ``name`` is that of the back end on which the jobs of the rounds run."""
+
+    def leftovers(self):
+        """Also jobs that nobody waits for."""
+        yield from super().leftovers()
+        for job in wait_for_none(self._jobs):
+            yield f"job left on {self.name}: {job['id']} ({job['rule']}), {job['state']}"
+
+    def _jobs(self):
+        found = self.ask_plainly("jobs", "list", "--backend", self.name, "--json")
+        return [job for job in found if job["kind"] not in ("done", "failed")]
+
+
+class SlurmWorld(BatchWorld):
+    """Jobs on a Slurm of one node."""
 
     name = "slurm"
     parts = ("slurm",)
@@ -22,7 +36,6 @@ class SlurmWorld(StackWorld):
     # killed, it forgets what it accepted in the last second, and the executor plug-in (2.8) waits
     # for ever for a job that Slurm does not know
     stopped = ("slurmctld",)
-    backend = "slurm"
 
     def variables(self):
         """Environment variables by which commands find Slurm."""
@@ -45,19 +58,9 @@ class SlurmWorld(StackWorld):
         """Processes of the jobs, which are no children of the main process."""
         return [*super().processes(main), *map(psutil.Process, orphans(str(self.folder.resolve())))]
 
-    def leftovers(self):
-        """Also jobs that nobody waits for."""
-        yield from super().leftovers()
-        for job in wait_for_none(self._jobs):
-            yield f"job left on {self.name}: {job['id']} ({job['rule']}), {job['state']}"
 
-    def _jobs(self):
-        found = self.ask_plainly("jobs", "list", "--backend", self.backend, "--json")
-        return [job for job in found if job["kind"] not in ("done", "failed")]
-
-
-class DiracWorld(SlurmWorld):
-    """Embedded data lake, jobs on a DIRAC 9; what they hand on lies on an XRootD server."""
+class DiracWorld(BatchWorld):
+    """Jobs on a DIRAC 9; what they hand on lies on an XRootD server."""
 
     name = "dirac"
     parts = ("dirac9", "xrootd")
@@ -68,8 +71,6 @@ class DiracWorld(SlurmWorld):
         ("dirac9", "jobagent0", "a pilot"),
         ("xrootd", "storage", "XRootD"),
     )
-    stopped = ()
-    backend = "dirac"
 
     def variables(self):
         """Environment variables by which commands find DIRAC and the storage."""
@@ -102,6 +103,5 @@ class DiracWorld(SlurmWorld):
         super()._write_requests()
         # what is under version control goes to the workers
         (self.folder / ".gitignore").write_text("/home/\n/results/\n/lake/\n/dl0/\n/chaos.log\n")
-        git = ["git", "-C", self.folder]
-        subprocess.run([*git[:1], "init", "-q", self.folder], check=True)
-        subprocess.run([*git, "add", "-A"], check=True)
+        for words in (("init", "-q"), ("add", "-A")):
+            subprocess.run(["git", "-C", self.folder, *words], check=True)

@@ -17,7 +17,9 @@ from ctabatch.lake.base import DataLake
 NUMBERS = ("on_region", "best", "parameters", "integral_flux", "flux_points", "light_curve")
 
 
-def digests_of(lake: DataLake, folder: Path, names: Mapping[str, str], dids: Mapping[int, str]):
+def digests_of(
+    lake: DataLake, folder: Path, names: Mapping[str, str], dids: Mapping[int, str]
+) -> dict[str, str]:
     """Compute the digests of IRF, DL3 and analyses.
 
     Parameters
