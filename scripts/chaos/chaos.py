@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Fault campaign: run the chain while its processes are killed at random times, rerun, look for damage.
 
-A round observes a source anew and takes it through ingest, reprocessing and analysis. One to three
-times a round something dies by SIGKILL at a random (seeded) moment: the whole process group of the main
-process, the main process alone, one of its jobs, a process that moves data or, where there are servers,
-a server. Then the same command runs again, undisturbed, and must succeed. At the end of the round
-nothing may be lost, doubled or half-written, no staging request, lock or process may be left, and the
+A round observes a source anew and takes it through ingest, reprocessing and analysis; every few rounds
+produce an IRF before, with which the data are then reprocessed. One to three times a round something
+dies by SIGKILL at a random (seeded) moment: the whole process group of the main process, the main
+process alone, one of its jobs, a process that moves data or, where there are servers, a server. Then
+the same command runs again, undisturbed, and must succeed. At the end of the round nothing may be lost,
+doubled or half-written, no staging request, temporary file, lock or process may be left, and the
 products of all earlier rounds must still be there.
 
 What is there in the folder already (checkout, IRF, durations) is used again. Exit code 0 if all rounds
@@ -39,6 +40,8 @@ def play(world, number, generator):
     """Play one round; returns its log lines and what is wrong afterwards."""
     steps = world.round_steps(number)
     hit = [generator.choice(range(len(steps))) for _ in range(generator.randint(1, 3))]
+    if world.makes_irf(number):
+        hit[0] = 1  # of the steps the longest
     log = []
     for index, step in enumerate(steps):
         for _ in range(hit.count(index)):
@@ -92,6 +95,9 @@ def main(argv=None) -> int:
         default="config/test/irf-tiny.yaml",
         help="request of the IRF, in the folder's checkout (config/test/irf-tiny.yaml)",
     )
+    parser.add_argument(
+        "--irf-every", type=int, default=5, help="every so many rounds produce an IRF; 0: none (5)"
+    )
     options = parser.parse_args(argv)
     names = options.backends.split(",")
     for name in names:
@@ -99,12 +105,15 @@ def main(argv=None) -> int:
             parser.error(f"no back end {name!r}; there are: {', '.join(WORLDS)}")
     if options.rounds < 1:
         parser.error("--rounds is at least 1")
+    if options.irf_every < 0:
+        parser.error("--irf-every is at least 0")
     failed = 0
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         for name in names:
             folder = (options.folder or Path(temporary) / name).absolute()
             try:
-                with WORLDS[name](folder, options.config, options.rounds, options.seed) as world:
+                what = (options.config, options.rounds, options.seed, options.irf_every)
+                with WORLDS[name](folder, *what) as world:
                     print(f"{name}: prepared in {world.prepared_s:.0f} s", flush=True)
                     failed += campaign(world, options.rounds, options.seed)
             except WorldError as error:

@@ -1,6 +1,7 @@
 """What must hold when a round is over."""
 
 import contextlib
+import json
 import os
 from pathlib import Path
 
@@ -10,7 +11,11 @@ from ctabatch.files import is_temporary
 from ctabatch.running import orphans
 
 #: Folders of results whose files are temporary.
-TEMPORARY = ("dl0", "dl2", "models", "cache", "reduced", ".incoming")
+TEMPORARY = {
+    "irf": {"runs", "dl2", "corsika", "simtel"},
+    "reprocessing": {"dl0", "dl2", "models"},
+    "analysis": {"cache", "reduced"},
+}
 
 
 def problems_of(world, number):
@@ -26,6 +31,8 @@ def problems_of(world, number):
 def _products(world, number):
     """Each product of this and of all earlier rounds is there, once."""
     for n in range(number + 1):
+        if world.makes_irf(n):
+            yield from _irf(world, world.round_name(n))
         obs_id = world.obs_id(n)
         rows = world.search(f"data__level = DL3 and instance__obs_id = {obs_id}")
         states = [row["dl3__status"] for row in rows]
@@ -45,6 +52,14 @@ def _products(world, number):
             yield f"analysis of observation {obs_id} does not name its DL3"
 
 
+def _irf(world, name):
+    plan = json.loads((world.folder / "results/irf" / name / "plan.json").read_text())
+    rows = world.search(f"data__type = GridIRF and irf__request_digest = {plan['digest']}")
+    states = [row["irf__status"] for row in rows]
+    if states != ["valid"]:
+        yield f"the request {name} has IRFs {states}, not one valid"
+
+
 def _lake(world):
     report = world.verify()
     for did, fault in report["faults"].items():
@@ -57,7 +72,7 @@ def _lake(world):
 
 
 def _results(world, number):
-    for use_case in ("reprocessing", "analysis"):
+    for use_case, temporary in TEMPORARY.items():
         top = world.folder / "results" / use_case / world.round_name(number)
         for place, _, names in os.walk(top):
             parts = Path(place).relative_to(top).parts
@@ -66,7 +81,7 @@ def _results(world, number):
             for name in names:
                 if (
                     is_temporary(name)
-                    or set(parts) & set(TEMPORARY)
+                    or set(parts) & (temporary | {".incoming"})
                     or parts[:2] == ("work", "dl3")
                 ):
                     yield f"temporary file left: {Path(place, name)}"

@@ -18,6 +18,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 #: Length of a DL0 file in seconds, and files of an observation.
 CHUNK, CHUNKS = 5, 2
 
+#: The production of an IRF takes at least so long, seconds.
+SHORTEST_IRF = 60
+
 
 class WorldError(Exception):
     """The world can't be prepared, or a question to it failed."""
@@ -44,6 +47,8 @@ class LocalWorld:
         Rounds; each has an observation of its own.
     seed : int
         Seed of the campaign, and of its observations.
+    irf_every : int
+        Every so many rounds make an IRF of their own, too; 0 for none.
     """
 
     name = "local"
@@ -51,8 +56,9 @@ class LocalWorld:
     chunks = CHUNKS
     tape = "TAPE"
 
-    def __init__(self, folder, config, rounds, seed):
+    def __init__(self, folder, config, rounds, seed, irf_every=0):
         self.folder, self.config, self.rounds, self.seed = folder, config, rounds, seed
+        self.irf_every = irf_every
         self.durations, self.products = {}, []
         self.environment = {name: value for name, value in os.environ.items() if name != MARK}
         self.environment |= {
@@ -70,6 +76,8 @@ class LocalWorld:
         # on this machine, whatever dies later
         local = ["--workflow-profile", "profiles/local", "--configfile", "requests/base.yaml"]
         self.run("snakemake", "irf", *local)
+        # where it is in the lake already it says nothing about the next one
+        self.durations["irf"] = max(time.monotonic() - begin, SHORTEST_IRF)
         # a round in peace says how long the steps take, and which products there are
         for step in self.round_steps(0):
             start = time.monotonic()
@@ -89,6 +97,10 @@ class LocalWorld:
     def obs_id(self, number):
         """Observation of a round."""
         return 1_000_000 + 1000 * (self.seed % 1000) + number
+
+    def makes_irf(self, number):
+        """Tell whether a round makes an IRF."""
+        return bool(self.irf_every and number) and number % self.irf_every == 0
 
     def round_name(self, number):
         """Name of the requests of a round."""
@@ -113,9 +125,16 @@ class LocalWorld:
             "proposal_id": self.proposal,
         }
         self._write("base", content)
+        irf = content["irf"]
         analysis = yaml.safe_load((self.folder / "config/demo-analysis.yaml").read_text())
         for number in range(self.rounds + 1):
             name, obs_id = self.round_name(number), self.obs_id(number)
+            if self.makes_irf(number):
+                # another wanted precision is another product
+                precision = irf["precision"] | {"background": 1 + number / 1000}
+                content["irf"] = irf | {"name": name, "precision": precision}
+            else:
+                content["irf"] = irf
             content["reprocessing"] = {
                 "name": name,
                 "observations": [obs_id],
@@ -154,10 +173,10 @@ class LocalWorld:
             str(path.relative_to(self.folder)) for path in (self.folder / folder).glob("*.h5")
         )
         ingest = ["cta-batch", "lake", "ingest", *files, "--rse", self.tape, *base]
+        use_cases = ["irf"] * self.makes_irf(number) + ["reprocessing", "analysis"]
         return [
             Step("ingest", ingest),
-            Step("reprocessing", ["snakemake", "reprocessing", *self._snakemake(name)]),
-            Step("analysis", ["snakemake", "analysis", *self._snakemake(name)]),
+            *(Step(case, ["snakemake", case, *self._snakemake(name)]) for case in use_cases),
         ]
 
     def run(self, *command):

@@ -24,7 +24,8 @@ except InputError as error:
 RESULTS = str(CONFIG.results)
 
 # before Snakemake looks at its locks
-if workflow.is_main_process and (left := describe(claim(CONFIG.results))):
+KILLED = claim(CONFIG.results) if workflow.is_main_process else {}
+if left := describe(KILLED):
     print(left, file=sys.stderr)
 
 REQUEST = json.dumps(config)
