@@ -1,6 +1,7 @@
 """The IRF workflow as a person runs it: request, product, data lake, report, and again."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -147,6 +148,37 @@ def test_same_request_by_another_person_is_fetched(production):
         original = production.folder / RESULTS / Path(path).name
         assert (production.folder / path).read_bytes() == original.read_bytes()
     assert not (production.folder / "results/irf/another/runs").exists()
+
+
+def test_same_request_made_by_two_at_once_is_in_the_lake_once(production):
+    """Whose ingest is later finds that the other's products stand for the own ones."""
+    folder = production.folder / "theirs"
+    shutil.copytree(production.folder / RESULTS, folder)
+    name = read(production, "plan.json")["products"]["nominal"]
+    product = folder / f"{name}.fits.gz"
+    production.run(
+        "cta-batch", "irf", "product", "--config", "config/test/irf.yaml", "--plan",
+        folder / "plan.json", "--variant", "nominal", "--irf", production.folder / RESULTS /
+        product.name, "--output", product,
+    )  # fmt: skip
+    command = (
+        "cta-batch", "irf", "ingest", "--config", "config/test/irf.yaml", "--plan",
+        folder / "plan.json", "--validation", folder / "validation.json", "--output",
+        folder / "again.json",
+    )  # fmt: skip
+    done = production.run(*command)
+    assert "somebody else made the same request meanwhile" in done.stdout
+    result = json.loads((folder / "again.json").read_text())
+    mine = json.loads((production.folder / RESULTS / "ingest.json").read_text())
+    assert result["products"] == mine["products"]
+    assert not result["registered"]
+
+    sidecar = product.with_name(product.name + ".meta.json")
+    digest = re.search(r'"irf__content_digest": "(\w+)"', sidecar.read_text())[1]
+    sidecar.write_text(sidecar.read_text().replace(digest, "0" * 64))
+    done = production.run(*command, check=False)
+    assert done.returncode == 1
+    assert "exists with other content" in done.stderr
 
 
 def test_failed_check_stops_the_ingest(production):

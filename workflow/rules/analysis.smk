@@ -88,7 +88,6 @@ rule analysis_reduce:
         f"{ANALYSIS}/logs/reduce/{{group}}.log",
     benchmark:
         f"{ANALYSIS}/benchmarks/reduce/{{group}}.tsv"
-    retries: 0
     threads: 1
     resources:
         mem_mb=1500,
@@ -110,7 +109,6 @@ rule analysis_fit:
         f"{ANALYSIS}/logs/fit.log",
     benchmark:
         f"{ANALYSIS}/benchmarks/fit.tsv"
-    retries: 0
     threads: ANALYSIS_JOBS
     resources:
         mem_mb=2000,
@@ -133,7 +131,6 @@ rule analysis_products:
         f"{ANALYSIS}/logs/products.log",
     benchmark:
         f"{ANALYSIS}/benchmarks/products.tsv"
-    retries: 0
     threads: ANALYSIS_JOBS
     resources:
         mem_mb=2000,

@@ -215,7 +215,6 @@ rule reprocessing_verify:
         temp(f"{REPRO}/work/verification/{{ob}}.json"),
     log:
         f"{REPRO}/logs/verify/{{ob}}.log",
-    retries: 0
     resources:
         mem_mb=2000,
         runtime=120,
@@ -223,7 +222,7 @@ rule reprocessing_verify:
         limits=REPRO_LIMITS,
     shell:
         "cta-batch dl3 verify {input.dl3} --observation {input.observation} {params.limits}"
-        " --output {output} > {log} 2>&1"
+        " --output {output} --report-only > {log} 2>&1"
 
 
 rule reprocessing_ingest:

@@ -177,6 +177,8 @@ def ingest(config_path, plan_path, validation, folder, output):
 
     config, _ = read_config(config_path)
     result = ingest_products(config, plan_path, validation, output, folder)
+    if result["made_meanwhile"]:
+        click.echo("somebody else made the same request meanwhile, with the same content")
     for did in result["products"].values():
         click.echo(f"in the data lake: {did}")
 

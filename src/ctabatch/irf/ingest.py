@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from ctabatch.config.model import Configuration
-from ctabatch.errors import ValidationFailed
+from ctabatch.errors import ConflictError, ValidationFailed
 from ctabatch.files import read_json, write_json
+from ctabatch.irf.lookup import find_existing
 from ctabatch.irf.models import models_of
 from ctabatch.irf.product import dataset_did
-from ctabatch.lake.base import NewFile
+from ctabatch.lake.base import IngestResult, NewFile
 from ctabatch.lake.metadata import new_file
 from ctabatch.lake.open import open_lake
 
@@ -21,10 +22,13 @@ def ingest_products(
 ) -> dict:
     """Ingest the products of a plan with the metadata of their sidecars.
 
-    They lie in `folder`, beside the plan by default.
+    They lie in `folder`, beside the plan by default. Where somebody else made and ingested the same
+    request meanwhile, with the same content, those products stand for these.
 
     Raises
     ------
+    ctabatch.errors.ConflictError
+        The lake has a file of the same name with other content.
     ctabatch.errors.ValidationFailed
         A check failed; names product, check and reason. Nothing is ingested.
     """
@@ -32,11 +36,17 @@ def ingest_products(
     _refuse_failed(plan, validation)
     files = products_of(config, plan_path, folder)
     models = models_of(config, plan_path)
-    result = open_lake(config.lake).ingest(
-        [*files.values(), *models.values()],
-        dataset=dataset_did(config, plan),
-        rse=config.lake.default_rse,
-    )
+    lake, all_files = open_lake(config.lake), [*files.values(), *models.values()]
+    made_meanwhile = False
+    try:
+        result = lake.ingest(
+            all_files, dataset=dataset_did(config, plan), rse=config.lake.default_rse
+        )
+    except ConflictError:
+        made_meanwhile = _somebody_made(lake, plan, files, models)
+        if not made_meanwhile:
+            raise
+        result = IngestResult((), tuple(item.did for item in all_files))
     content = {
         "products": {variant: file.did for variant, file in files.items()},
         "models": {kind: file.did for kind, file in models.items()},
@@ -44,9 +54,28 @@ def ingest_products(
         "rse": config.lake.default_rse,
         "registered": list(result.registered),
         "present": list(result.present),
+        "made_meanwhile": made_meanwhile,
     }
     write_json(output, content)
     return content
+
+
+def _somebody_made(lake, plan, files, models):
+    """Tell whether the same request was made and ingested by somebody else after it was planned.
+
+    The files differ in times and identifiers then, and in nothing else. Without the models, which
+    are pickles and can't be compared, the products could not have the same content.
+    """
+    there = find_existing(lake, plan["digest"], list(files)).valid
+    if there != {variant: file.did for variant, file in files.items()}:
+        return False
+    known = lake.metadata([*there.values(), *(file.did for file in models.values())])
+    return all(
+        known[file.did]["irf__content_digest"] == file.metadata["irf__content_digest"]
+        for file in files.values()
+    ) and all(
+        known[file.did].get("irf__request_digest") == plan["digest"] for file in models.values()
+    )
 
 
 def products_of(
