@@ -131,7 +131,8 @@ class LocalWorld:
             name, obs_id = self.round_name(number), self.obs_id(number)
             if self.makes_irf(number):
                 # another wanted precision is another product
-                precision = irf["precision"] | {"background": 1 + number / 1000}
+                wanted = round(irf["precision"]["background"] * (1 - number / 1000), 4)
+                precision = irf["precision"] | {"background": wanted}
                 content["irf"] = irf | {"name": name, "precision": precision}
             else:
                 content["irf"] = irf
