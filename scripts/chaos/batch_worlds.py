@@ -2,6 +2,7 @@
 
 import contextlib
 import subprocess
+from pathlib import Path
 
 import psutil
 from stack_world import StackWorld, wait_for_none
@@ -98,6 +99,11 @@ class DiracWorld(BatchWorld):
                 with contextlib.suppress(psutil.Error):
                     found += psutil.Process(number).children(recursive=True)
         return found
+
+    def result_folders(self):
+        """Also that on the storage, which holds what jobs hand on."""
+        storage = Path(self.states["xrootd"].env()["XROOTD_FOLDER"])
+        return [*super().result_folders(), storage / self.instance / "results"]
 
     def _write_requests(self):
         super()._write_requests()

@@ -72,24 +72,26 @@ def _lake(world):
 
 
 def _results(world, number):
-    for use_case, temporary in TEMPORARY.items():
-        top = world.folder / "results" / use_case / world.round_name(number)
-        for place, _, names in os.walk(top):
-            parts = Path(place).relative_to(top).parts
-            if parts[:1] in (("logs",), ("benchmarks",)):  # they have folders of the same names
-                continue
-            for name in names:
-                if (
-                    is_temporary(name)
-                    or set(parts) & (temporary | {".incoming"})
-                    or parts[:2] == ("work", "dl3")
-                ):
-                    yield f"temporary file left: {Path(place, name)}"
+    for results in world.result_folders():
+        for use_case in TEMPORARY:
+            for path in _temporary_files(results / use_case / world.round_name(number), use_case):
+                yield f"temporary file left: {path}"
     for name in ("locks", "incomplete"):
         folder = world.folder / ".snakemake" / name
         left = [path.name for path in folder.rglob("*") if path.is_file()]
         if left:
             yield f"Snakemake's {name} left: {left}"
+
+
+def _temporary_files(top, use_case):
+    temporary = TEMPORARY[use_case] | {".incoming"}
+    for place, _, names in os.walk(top):
+        parts = Path(place).relative_to(top).parts
+        if parts[:1] in (("logs",), ("benchmarks",)):  # they have folders of the same names
+            continue
+        for name in names:
+            if is_temporary(name) or set(parts) & temporary or parts[:2] == ("work", "dl3"):
+                yield Path(place, name)
 
 
 def _processes(world):

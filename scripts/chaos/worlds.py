@@ -225,6 +225,10 @@ class LocalWorld:
         """Staging requests that are held."""
         return self.ask("lake", "requests")
 
+    def result_folders(self):
+        """Folders that hold the results of requests."""
+        return [self.folder / "results"]
+
     def leftovers(self):
         """Half-written files of the storage elements."""
         for path in (self.folder / "lake").glob("*/.incoming/*"):

@@ -1,10 +1,13 @@
-"""Temporary files that a killed run left and that no later job makes or reads again.
+"""What a killed run left and no later job makes or reads again: temporary files, records.
 
 Snakemake removes a temporary file when the last job that reads it has ended. A main process that is
 killed just then leaves it, and the next run, which finds the job's result, does not look at it again.
 """
 
 import asyncio
+from pathlib import Path
+
+from ctabatch.running import begun
 
 #: Questions to a storage that are open at the same time.
 TOGETHER = 32
@@ -41,11 +44,27 @@ def remove_leftovers(workflow, storage: bool) -> int:
         and not dag.is_needed_tempfile(job, file)
     ]
     removed = workflow.async_run(_remove(files))
+    if storage:
+        _forget_begun(dag)
     if removed:
         from snakemake.logging import logger
 
         logger.info(f"removed {removed} temporary file(s) that an earlier run left")
     return removed
+
+
+def _forget_begun(dag):
+    """Remove Snakemake's records of outputs in a storage that a killed run had begun.
+
+    Their jobs went on and ended meanwhile. Behind a checkpoint Snakemake 9.27 neither looks at such
+    a record nor removes it.
+    """
+    names = {
+        str(file.storage_object.query) for job in dag.jobs for file in job.output if file.is_storage
+    }
+    for record, name in begun(Path(".snakemake/incomplete")):
+        if name in names:
+            record.unlink(missing_ok=True)
 
 
 async def _remove(files):

@@ -176,6 +176,23 @@ def _remove_locks(folder):
     return count
 
 
+def begun(folder: Path) -> list[tuple[Path, str]]:
+    """Snakemake's records of outputs that were begun and not ended, with the names of the outputs.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        ``incomplete`` in Snakemake's folder.
+    """
+    found = []
+    for record in [path for path in Path(folder).rglob("*") if path.is_file()]:
+        # long names are split into folders that begin with @
+        text = "".join(part.removeprefix("@") for part in record.relative_to(folder).parts)
+        with contextlib.suppress(ValueError):
+            found.append((record, urlsafe_b64decode(text).decode()))
+    return found
+
+
 def _remove_incomplete(folder, results):
     """Remove outputs of jobs that were begun and not ended, as Snakemake's records name them.
 
@@ -183,13 +200,8 @@ def _remove_incomplete(folder, results):
     there yet, and a truncated file is then taken for a whole one, in spite of ``--rerun-incomplete``.
     """
     count = 0
-    for record in [path for path in folder.rglob("*") if path.is_file()]:
-        # long names are split into folders that begin with @
-        text = "".join(part.removeprefix("@") for part in record.relative_to(folder).parts)
-        try:
-            path = Path(urlsafe_b64decode(text).decode())
-        except ValueError:
-            continue
+    for record, name in begun(folder):
+        path = Path(name)
         # files in a storage are not here; no record leads out of the results
         if not path.is_relative_to(results) or ".." in path.parts:
             continue

@@ -3,14 +3,24 @@
 import os
 import subprocess
 import sys
+from base64 import urlsafe_b64encode
 
 import pytest
 
 SNAKEFILE = """
 from ctabatch.leftovers import remove_leftovers
 
+def planned(wildcards):
+    checkpoints.plan.get()
+    return "end"
+
 rule all:
-    input: "end"
+    input: planned
+
+# as in the workflow, all else is behind it
+checkpoint plan:
+    output: "plan"
+    shell: "touch {output}"
 
 rule first:
     output: temp("first")
@@ -63,7 +73,7 @@ def killed(run, tmp_path):
 
 
 def names(folder):
-    return {path.name for path in folder.iterdir()} - {"Snakefile", ".snakemake"}
+    return {path.name for path in folder.iterdir()} - {"Snakefile", ".snakemake", "plan"}
 
 
 def test_removed_at_the_end(run, killed):
@@ -85,3 +95,29 @@ def test_who_may_want_them_keeps_them(run, killed, options):
 def test_a_target_is_kept(run, killed):
     assert LINE in run("third")
     assert names(killed) == {"second", "third"}
+
+
+@pytest.fixture
+def run_in_storage(run, tmp_path):
+    """Run with files in a storage, as on the grid."""
+    options = (
+        *("--default-storage-provider", "fs", "--default-storage-prefix", tmp_path / "stored"),
+        *("--shared-fs-usage", "persistence", "sources", "source-cache"),
+    )
+    (tmp_path / "Snakefile").write_text(SNAKEFILE.replace("storage=False", "storage=True"))
+    return lambda *more: run(*map(str, options), *more)
+
+
+def test_files_and_records_in_a_storage(run_in_storage, tmp_path):
+    run_in_storage("--until", "second")
+    left = tmp_path / "stored/first"
+    left.touch()
+    os.utime(left, (1e9, 1e9))
+    record = tmp_path / ".snakemake/incomplete" / urlsafe_b64encode(bytes(left)).decode()
+    record.write_text("{}")
+    foreign = record.with_name(urlsafe_b64encode(b"/another/file").decode())
+    foreign.write_text("{}")
+    assert LINE in run_in_storage()
+    assert names(tmp_path / "stored") == {"second", "end"}
+    assert not record.exists()
+    assert foreign.exists()

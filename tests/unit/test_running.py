@@ -118,8 +118,12 @@ def test_jobs_without_main_process_end(place, monkeypatch):
     jobs = [
         subprocess.Popen(["sleep", "600"]),
         # one that does not want to
-        subprocess.Popen(["bash", "-c", "trap '' TERM; while true; do sleep 0.1; done"]),
+        subprocess.Popen(
+            ["bash", "-c", "trap '' TERM; echo; while true; do sleep 0.1; done"],
+            stdout=subprocess.PIPE,
+        ),
     ]
+    jobs[1].stdout.readline()  # it ignores SIGTERM now
     monkeypatch.setenv(MARK, "/another/folder")
     foreign = subprocess.Popen(["sleep", "600"])
     monkeypatch.setattr("ctabatch.running.PATIENCE", 0.5)
