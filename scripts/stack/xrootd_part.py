@@ -34,6 +34,8 @@ def start_storage(state: State) -> str:
     configuration = folder / "xrootd.cfg"
     configuration.write_text(
         f"xrd.port {port}\nxrd.network nodnr\nall.export /scratch\n"
+        # a file whose writer dies before it is closed is removed
+        "ofs.persist auto hold 0\n"
         f"oss.localroot {folder}/data\nall.adminpath {folder}/admin\nall.pidpath {folder}/admin\n"
     )
     if user:
