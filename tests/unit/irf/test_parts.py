@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ctabatch.irf.cost import estimate, load_costs, refresh_costs
 from ctabatch.irf.naming import azimuth_name, product_name, telescopes_name
+from ctabatch.irf.summary import cpu_seconds
 from ctabatch.irf.tree import children, levels
 
 
@@ -54,6 +55,20 @@ def test_cost_counts_jobs_and_showers(checkout):
     assert cost["by_step"]["apply"]["jobs"] == 1 + 3
     assert cost["jobs"] == 123 + 5 + 4 + 1 + 3
     assert cost["cpu_hours"] > 0
+
+
+@pytest.mark.parametrize(
+    ("wall", "sampled", "expected"),
+    [
+        (10, 9, 9),  # seen to its end
+        (31, 15.5, 31),  # seen for 15.5 s, at full load
+        (31, 7.75, 15.5),  # at half load
+        (46, 45.5, 46),  # seen again after half a minute
+        (0, 0, 0),  # too short to be seen
+    ],
+)
+def test_cpu_time_after_the_last_sample_is_estimated(wall, sampled, expected):
+    assert cpu_seconds(wall, sampled) == pytest.approx(expected)
 
 
 def test_measured_costs_win_over_shipped_ones(checkout):
