@@ -41,7 +41,7 @@ def play(world, number, generator):
     steps = world.round_steps(number)
     hit = [generator.choice(range(len(steps))) for _ in range(generator.randint(1, 3))]
     if world.makes_irf(number):
-        hit[0] = 1  # of the steps the longest
+        hit[0] = [step.name for step in steps].index("irf")  # of the steps the longest
     log = []
     for index, step in enumerate(steps):
         for _ in range(hit.count(index)):

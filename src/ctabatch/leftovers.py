@@ -32,6 +32,8 @@ def remove_leftovers(workflow, storage: bool) -> int:
         Number of files that were removed.
     """
     settings, dag = workflow.dag_settings, workflow.dag
+    if storage:
+        _forget_begun(dag)
     if workflow.storage_settings.notemp or settings.until or settings.omit_from:
         return 0
     files = [
@@ -44,8 +46,6 @@ def remove_leftovers(workflow, storage: bool) -> int:
         and not dag.is_needed_tempfile(job, file)
     ]
     removed = workflow.async_run(_remove(files))
-    if storage:
-        _forget_begun(dag)
     if removed:
         from snakemake.logging import logger
 
